@@ -1,0 +1,73 @@
+# Each target works alone on a fresh clone: it makes the virtual environment first, once.
+PYTHON ?= python3
+VENV   ?= .venv
+EXTRAS ?= mesh,viz,dev
+DEMO   ?= runs/demo
+# Large tensors stay in the heap: asking the system for fresh zeroed pages costs up to a third of a training step.
+MALLOC ?= glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296
+# More arguments for pytest, for example: make test ARGS="-k knn -x"
+ARGS   ?=
+
+comma := ,
+BIN   := $(VENV)/bin
+READY := $(VENV)/.ready-$(subst $(comma),-,$(EXTRAS))
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow lint types format check clean
+.DELETE_ON_ERROR:
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(READY)  ## make the virtual environment (PYTHON=, VENV=, EXTRAS=mesh,viz,dev)
+
+demo: export GLIBC_TUNABLES := $(MALLOC)
+demo: $(READY)  ## train on Furniture-10, then classify a mesh that it has never seen
+	$(BIN)/mgic-geo train --output $(DEMO)
+	$(BIN)/python -c "$$WRITE_MESH" $(DEMO)/unseen_chair.off
+	$(BIN)/mgic-geo predict --weights $(DEMO) $(DEMO)/unseen_chair.off
+	@echo "pictures: $(DEMO)/confusion.png $(DEMO)/curves.png"
+
+test: $(READY)  ## the whole suite, warnings as errors, less the tests marked slow
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(READY)  ## the tests marked slow
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: $(READY)  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)  ## mypy
+	$(BIN)/mypy
+
+format: $(READY)  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: lint types test  ## all that a commit must pass
+
+clean:  ## remove what tools left behind (not the environment, data or runs)
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find mgic_geo scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pip is told of torch first: the constraints choose the tested build, and nothing later replaces it.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "$(PYTHON) is missing or older than 3.10; name another: make PYTHON=python3.12 ..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "no virtual environment in $(VENV); Debian and Ubuntu need: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install -q -c constraints.txt torch
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[$(EXTRAS)]"
+	@case ",$(EXTRAS)," in *,mesh,*) $(BIN)/python -c "import open3d" 2> /dev/null || \
+	  echo "open3d does not import, so what needs it is skipped; on Debian and Ubuntu: apt-get install libusb-1.0-0";; esac
+	@touch $@
+
+define WRITE_MESH
+import sys
+from mgic_geo.datasets.furniture import furniture_mesh
+from mgic_geo.io import write_off
+
+write_off(sys.argv[1], furniture_mesh("chair", seed=2024))
+endef
+export WRITE_MESH
