@@ -1,5 +1,41 @@
-"""Sampling of surfaces and clouds, and augmentations, as functions and as PyG transforms."""
+"""Sampling of surfaces and clouds, and augmentation: functions, and PyG transforms of ``Data``.
 
-from .sampling import farthest_point_sample, poisson_disk, sample_surface
+PyG's own transforms are not written again. Wrap those that are random in :class:`Seeded`:
+``Seeded(RandomRotate(180, axis=2), seed=0)``, and likewise ``RandomFlip``, ``RandomScale``,
+``RandomJitter`` (uniform), ``RandomShear``, ``FixedPoints(n, replace=False)`` (a random subset),
+``SamplePoints``; ``Center``, ``NormalizeScale`` and ``NormalizeRotation`` draw nothing.
+To change a whole training batch in one call, use :func:`augment_clouds`.
+"""
 
-__all__ = ["farthest_point_sample", "poisson_disk", "sample_surface"]
+from .augment import (
+    GaussianJitter,
+    RandomAugment,
+    RandomPointDropout,
+    RandomScaleAxes,
+    RandomShift,
+)
+from .batched import augment_clouds, subset_clouds
+from .farthest import farthest_point_sample
+from .normalize import NormalizeSphere, normalize_sphere
+from .resample import FarthestPointSampling, PoissonDiskSampling, SampleSurface
+from .sampling import poisson_disk, sample_surface
+from .seeded import Seeded
+
+__all__ = [
+    "FarthestPointSampling",
+    "GaussianJitter",
+    "NormalizeSphere",
+    "PoissonDiskSampling",
+    "RandomAugment",
+    "RandomPointDropout",
+    "RandomScaleAxes",
+    "RandomShift",
+    "SampleSurface",
+    "Seeded",
+    "augment_clouds",
+    "farthest_point_sample",
+    "normalize_sphere",
+    "poisson_disk",
+    "sample_surface",
+    "subset_clouds",
+]

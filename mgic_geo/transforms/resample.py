@@ -1,0 +1,110 @@
+"""PyG transforms that turn a mesh or a cloud into a cloud of a given size."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch_geometric.data import Data
+from torch_geometric.transforms import BaseTransform
+
+from mgic_geo.errors import DataError
+
+from .farthest import farthest_point_sample
+from .sampling import Floats, poisson_disk, sample_surface
+
+
+class _Resample(BaseTransform):
+    """A number of points, and a seed (the same draw on every call) or a generator (a new one)."""
+
+    def __init__(self, num_points: int, seed: int | torch.Generator = 0) -> None:
+        if num_points < 1:
+            raise DataError(f"num_points must be at least 1, got {num_points}")
+        self.num_points = num_points
+        self.seed = seed
+
+    def _draw_seed(self) -> int:
+        if isinstance(self.seed, int):
+            return self.seed
+        return int(torch.randint(2**62, (), generator=self.seed, device=self.seed.device))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.num_points})"
+
+
+class _FromMesh(_Resample):
+    @abstractmethod
+    def _sample(self, vertices: Floats, faces: Floats, seed: int) -> Floats: ...
+
+    def forward(self, data: Data) -> Data:
+        if data.face is None:
+            raise DataError(f"{type(self).__name__} needs a mesh: data.face [3, F] is missing")
+        vertices = data.pos.detach().cpu().double().numpy()
+        points = self._sample(vertices, data.face.t().cpu().numpy(), self._draw_seed())
+        data.pos = torch.from_numpy(points).to(data.pos)
+        data.face = None
+        return data
+
+
+class SampleSurface(_FromMesh):
+    """Replaces a mesh by points drawn uniformly by area, see :func:`sample_surface`.
+
+    PyG's ``SamplePoints`` does the same from torch's global generator in single precision; this
+    one repeats itself, and refuses a mesh without area instead of returning NaN.
+
+    Args:
+        num_points: Number of points.
+        seed: An integer gives a mesh the same points on every call, a generator new ones.
+
+    Shapes:
+        ``data.pos [V, 3]``, ``data.face [3, F]`` -> ``data.pos [num_points, 3]``, no face.
+
+    Raises:
+        DataError: See :func:`sample_surface`.
+    """
+
+    def _sample(self, vertices: Floats, faces: Floats, seed: int) -> Floats:
+        return sample_surface(vertices, faces, self.num_points, seed)
+
+
+class PoissonDiskSampling(_FromMesh):
+    """Replaces a mesh by evenly spread random points, see :func:`poisson_disk` (extra ``mesh``).
+
+    Args:
+        num_points: Number of points.
+        seed: An integer gives a mesh the same points on every call, a generator new ones.
+
+    Shapes:
+        ``data.pos [V, 3]``, ``data.face [3, F]`` -> ``data.pos [num_points, 3]``, no face.
+
+    Raises:
+        DataError: See :func:`poisson_disk`.
+        ImportError: Open3D is missing.
+    """
+
+    def _sample(self, vertices: Floats, faces: Floats, seed: int) -> Floats:
+        return poisson_disk(vertices, faces, self.num_points, seed)
+
+
+class FarthestPointSampling(_Resample):
+    """Keeps points that are far from each other, see :func:`farthest_point_sample`.
+
+    PyG has the operator (``torch_geometric.nn.fps``, with ``pyg-lib``) but no transform. The
+    points come in the order of picking, so that any first part of them is well spread too;
+    where the data has edges already, they keep their order.
+
+    Args:
+        num_points: Number of points to keep.
+        seed: Decides the first point: the same on every call for an integer, else a new one.
+
+    Shapes:
+        ``data.pos [N, D]`` -> ``[num_points, D]``, and all other node attributes with it.
+
+    Raises:
+        DataError: See :func:`farthest_point_sample`.
+    """
+
+    def forward(self, data: Data) -> Data:
+        seed = self._draw_seed()
+        index = farthest_point_sample(data.pos, self.num_points, seed, data.batch)
+        return data.subgraph(index.sort().values if "edge_index" in data else index)
