@@ -1,0 +1,101 @@
+"""A labelled set of point clouds in one NPZ file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mgic_geo.errors import DataError
+from mgic_geo.io.arrays import open_npz
+
+
+@dataclass(frozen=True, eq=False)
+class Clouds:
+    """Labelled point clouds of one size.
+
+    Args:
+        points: Coordinates, float32 ``[M, n, 3]``.
+        label: Class index of each cloud, int64 ``[M]``.
+        classes: Class names.
+        name: Name of each cloud.
+        split: ``"train"`` or ``"test"`` for each cloud, or :obj:`None` where the file does not say.
+    """
+
+    points: NDArray[np.float32]
+    label: NDArray[np.int64]
+    classes: tuple[str, ...]
+    name: tuple[str, ...]
+    split: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+def load_clouds_npz(path: str | os.PathLike[str]) -> Clouds:
+    """Reads and checks a data set of point clouds.
+
+    Args:
+        path: NPZ with ``points`` ``[M, n, 3]``, ``label`` ``[M]`` and ``classes`` (names), and, if it
+            likes, ``name`` ``[M]`` and ``split`` ``[M]`` of ``"train"`` and ``"test"``.
+
+    Raises:
+        DataError: Keys, shapes, labels or coordinates are not as they should be.
+        OSError: It cannot be opened.
+    """
+    with open_npz(path) as arrays:
+        missing = [key for key in ("points", "label", "classes") if key not in arrays.files]
+        if missing:
+            raise DataError(
+                f"{path}: a data set needs the arrays points, label and classes; "
+                f"{' and '.join(missing)} missing, there are: {', '.join(arrays.files) or 'none'}"
+            )
+        points, label = arrays["points"], arrays["label"]
+        texts = {key: _texts(arrays[key], key, path) for key in _TEXTS if key in arrays.files}
+
+    if points.ndim != 3 or points.shape[2] != 3 or points.dtype.kind not in "fiu":
+        raise _wrong(path, "points", "numbers of shape [clouds, points, 3]", points)
+    if not points.size:
+        raise DataError(f"{path}: an empty data set ('points' has shape {list(points.shape)})")
+    if label.shape != points.shape[:1] or label.dtype.kind not in "iu":
+        raise _wrong(path, "label", f"integers of shape [{len(points)}]", label)
+    for key in ("name", "split"):
+        if key in texts and len(texts[key]) != len(points):
+            raise DataError(f"{path}: {len(texts[key])} entries in '{key}', {len(points)} clouds")
+    classes = texts["classes"]
+    if len(set(classes)) != len(classes):
+        raise DataError(f"{path}: 'classes' names a class twice: {', '.join(classes)}")
+    if label.min() < 0 or label.max() >= len(classes):
+        raise DataError(
+            f"{path}: labels from {label.min()} to {label.max()}, but there are {len(classes)} classes"
+        )
+    if wrong := set(texts.get("split", ())) - {"train", "test"}:
+        raise DataError(f"{path}: 'split' must be 'train' or 'test', not {sorted(wrong)[0]!r}")
+    with np.errstate(over="ignore"):
+        points = points.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(points).all(axis=(1, 2)))
+    default = tuple(f"{classes[c]}_{i:04d}" for i, c in enumerate(label.tolist()))
+    names = texts.get("name", default)
+    if len(bad):
+        raise DataError(
+            f"{path}: {len(bad)} of {len(points)} clouds have NaN or infinite coordinates, "
+            f"the first is {names[bad[0]]}; leave them out"
+        )
+    return Clouds(points, label.astype(np.int64), classes, names, texts.get("split"))
+
+
+_TEXTS = ("classes", "name", "split")
+
+
+def _texts(array: NDArray, key: str, path: str | os.PathLike[str]) -> tuple[str, ...]:
+    if array.ndim != 1 or array.dtype.kind not in "US":
+        raise _wrong(path, key, "a list of names", array)
+    return tuple(
+        np.char.decode(array, "utf-8").tolist() if array.dtype.kind == "S" else array.tolist()
+    )
+
+
+def _wrong(path: str | os.PathLike[str], key: str, need: str, array: NDArray) -> DataError:
+    return DataError(f"{path}: '{key}' must be {need}, not {array.dtype} of {list(array.shape)}")

@@ -1,0 +1,72 @@
+"""A lock between processes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mgic_geo.errors import DataError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+def _try_exclusive_file(path: Path) -> int | None:
+    try:
+        return os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR)
+    except FileExistsError:
+        return None
+
+
+def _try_flock(path: Path) -> int | None:
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+@contextmanager
+def file_lock(
+    path: str | os.PathLike[str], timeout: float | None = None, poll: float = 0.05
+) -> Iterator[None]:
+    """Holds a lock that only one process (and one thread) has at a time.
+
+    With ``fcntl`` the system frees the lock of a process that dies; without it the lock is the
+    existence of the file, which has to be deleted by hand after a crash. It is not re-entrant.
+
+    Args:
+        path: The lock file; with ``fcntl`` it stays there, empty.
+        timeout: Seconds to wait; :obj:`None` waits for ever.
+        poll: Seconds between two tries.
+
+    Raises:
+        DataError: The lock was not free in time.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    acquire = _try_exclusive_file if fcntl is None else _try_flock
+    end = None if timeout is None else time.monotonic() + timeout
+    while (descriptor := acquire(path)) is None:
+        if end is not None and time.monotonic() > end:
+            raise DataError(
+                f"{path}: another process still holds this lock after {timeout:g} s; wait for it, "
+                "or delete the file if that process is gone"
+            )
+        time.sleep(poll)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+        if fcntl is None:
+            path.unlink(missing_ok=True)
