@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mgic_geo.hierarchy import ChannelHierarchy
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def _row(label: str) -> list[int]:
+    line = next(line for line in README.splitlines() if line.startswith(f"| {label}"))
+    return [int(cell.replace(",", "")) for cell in line.strip("| ").split(" | ")[1:]]
+
+
+@pytest.mark.parametrize("code", EXAMPLES, ids=range(len(EXAMPLES)))
+def test_example_runs(code: str) -> None:
+    exec(compile(code, "README.md", "exec"), {})
+
+
+def test_sizes() -> None:
+    widths = _row("width")
+    hierarchies = [ChannelHierarchy(width, group_size=8, coarsest=16) for width in widths]
+    assert _row("weights of a dense") == [7 * width * width for width in widths]
+    assert _row("with `MGIC`") == [hierarchy.parameters(7) for hierarchy in hierarchies]
+
+
+def test_named_files_exist(repository: Path) -> None:
+    linked = re.findall(r"\]\((?!https?:|#)([^)]+)\)", README)
+    claimed = re.findall(r"`(tests/[\w/]+\.py)`", README)
+    assert linked
+    assert claimed
+    assert [name for name in linked + claimed if not (repository / name).exists()] == []
