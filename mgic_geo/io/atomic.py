@@ -34,9 +34,9 @@ def atomic_write(
 ) -> Iterator[IO[Any]]:
     """Opens a file for writing that appears under its name only when it is complete.
 
-    The data go to a temporary file in the same folder, which is synchronised and renamed at the end of the
-    ``with`` block; after any exception (a full disk, Ctrl-C) it is removed and the old file, if
-    there was one, is still there. The folder is made where it is missing.
+    The data go to a temporary file in the same folder, which is synchronised and renamed at the end
+    of the ``with`` block; after any exception (a full disk, Ctrl-C) it is removed and the old file,
+    if there was one, is still there. The folder is made where it is missing.
 
     Args:
         path: The file to write; a symbolic link is followed.

@@ -19,8 +19,8 @@ def check_cloud(points: ArrayLike, name: str | os.PathLike[str]) -> NDArray[np.f
         name: What the error message calls it, usually its file.
 
     Raises:
-        DataError: It has another shape or no numbers, is empty, has NaN or infinite positions, or all
-            its points are the same.
+        DataError: It has another shape or no numbers, is empty, has NaN or infinite positions, or
+            all its points are the same.
     """
     points = np.asarray(points)
     if points.dtype.kind not in "fiu" or points.ndim != 2 or points.shape[1] < 3:

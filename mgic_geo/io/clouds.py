@@ -38,8 +38,8 @@ def load_clouds_npz(path: str | os.PathLike[str]) -> Clouds:
     """Reads and checks a data set of point clouds.
 
     Args:
-        path: NPZ with ``points`` ``[M, n, 3]``, ``label`` ``[M]`` and ``classes`` (names), and, if it
-            likes, ``name`` ``[M]`` and ``split`` ``[M]`` of ``"train"`` and ``"test"``.
+        path: NPZ with ``points`` ``[M, n, 3]``, ``label`` ``[M]`` and ``classes`` (names), and, if
+            it likes, ``name`` ``[M]`` and ``split`` ``[M]`` of ``"train"`` and ``"test"``.
 
     Raises:
         DataError: Keys, shapes, labels or coordinates are not as they should be.
@@ -69,7 +69,7 @@ def load_clouds_npz(path: str | os.PathLike[str]) -> Clouds:
         raise DataError(f"{path}: 'classes' names a class twice: {', '.join(classes)}")
     if label.min() < 0 or label.max() >= len(classes):
         raise DataError(
-            f"{path}: labels from {label.min()} to {label.max()}, but there are {len(classes)} classes"
+            f"{path}: labels from {label.min()} to {label.max()}, but {len(classes)} classes"
         )
     if wrong := set(texts.get("split", ())) - {"train", "test"}:
         raise DataError(f"{path}: 'split' must be 'train' or 'test', not {sorted(wrong)[0]!r}")
@@ -92,9 +92,9 @@ _TEXTS = ("classes", "name", "split")
 def _texts(array: NDArray, key: str, path: str | os.PathLike[str]) -> tuple[str, ...]:
     if array.ndim != 1 or array.dtype.kind not in "US":
         raise _wrong(path, key, "a list of names", array)
-    return tuple(
-        np.char.decode(array, "utf-8").tolist() if array.dtype.kind == "S" else array.tolist()
-    )
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8")
+    return tuple(array.tolist())
 
 
 def _wrong(path: str | os.PathLike[str], key: str, need: str, array: NDArray) -> DataError:

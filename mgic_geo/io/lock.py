@@ -12,8 +12,10 @@ from mgic_geo.errors import DataError
 
 try:
     import fcntl
+
+    _HAS_FCNTL = True
 except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+    _HAS_FCNTL = False
 
 
 def _try_exclusive_file(path: Path) -> int | None:
@@ -55,7 +57,7 @@ def file_lock(
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    acquire = _try_exclusive_file if fcntl is None else _try_flock
+    acquire = _try_flock if _HAS_FCNTL else _try_exclusive_file
     end = None if timeout is None else time.monotonic() + timeout
     while (descriptor := acquire(path)) is None:
         if end is not None and time.monotonic() > end:
@@ -68,5 +70,5 @@ def file_lock(
         yield
     finally:
         os.close(descriptor)
-        if fcntl is None:
+        if not _HAS_FCNTL:
             path.unlink(missing_ok=True)

@@ -23,10 +23,10 @@ _COMMENT = re.compile(rb"#[^\r\n]*")
 def read_off(path: str | os.PathLike[str]) -> Mesh:
     r"""Reads a surface from an OFF file.
 
-    Understood besides the plain form: counts on the header's line, with or without a space (``OFF490 518 0``),
-    comments, blank lines, CRLF, polygons of any size (cut into fans of triangles), colours
-    behind faces or vertices, and the headers ``COFF``, ``NOFF``, ``CNOFF`` and ``STOFF``, whose extra numbers are
-    ignored.
+    Understood besides the plain form: counts on the header's line, with or without a space
+    (``OFF490 518 0``), comments, blank lines, CRLF, polygons of any size (cut into fans of
+    triangles), colours behind faces or vertices, and the headers ``COFF``, ``NOFF``, ``CNOFF`` and
+    ``STOFF``, whose extra numbers are ignored.
 
     Args:
         path: The file.
@@ -149,7 +149,7 @@ def write_off(path: str | os.PathLike[str], mesh: Mesh) -> None:
         mesh: The mesh.
     """
     parts = [f"OFF\n{len(mesh.vertices)} {len(mesh.faces)} 0"]
-    parts += ["%r %r %r" % tuple(row) for row in mesh.vertices.tolist()]
-    parts += ["3 %d %d %d" % tuple(row) for row in mesh.faces.tolist()]
+    parts += [f"{x!r} {y!r} {z!r}" for x, y, z in mesh.vertices.tolist()]
+    parts += [f"3 {a} {b} {c}" for a, b, c in mesh.faces.tolist()]
     with atomic_write(path, "w", encoding="ascii", newline="\n") as file:
         file.write("\n".join(parts) + "\n")

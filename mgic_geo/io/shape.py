@@ -24,8 +24,9 @@ def read_cloud_or_mesh(path: str | os.PathLike[str]) -> Mesh | NDArray[np.float6
     """Reads a shape by the suffix of its file.
 
     ``.off`` and ``.stl`` are meshes, ``.ply`` and ``.obj`` are meshes if they have faces and clouds
-    otherwise, ``.pcd``, ``.xyz``, ``.npy`` and ``.npz`` are clouds. PLY, OBJ and STL need the extra ``mesh``.
-    An NPZ holds the cloud as ``points``, ``pos`` or its only array; arrays are read without pickle.
+    otherwise, ``.pcd``, ``.xyz``, ``.npy`` and ``.npz`` are clouds. PLY, OBJ and STL need the extra
+    ``mesh``. An NPZ holds the cloud as ``points``, ``pos`` or its only array; arrays are read
+    without pickle.
 
     Args:
         path: The file.
@@ -84,7 +85,7 @@ def _read_xyz(path: Path) -> NDArray[np.float64]:
 
 def _read_npz(path: Path) -> NDArray[np.float64]:
     with open_npz(path) as arrays:
-        names = [name for name in ("points", "pos") if name in arrays.files]
+        names: list[str] = [name for name in ("points", "pos") if name in arrays.files]
         names = names or (arrays.files if len(arrays.files) == 1 else [])
         if not names:
             raise DataError(
