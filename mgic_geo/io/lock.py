@@ -20,13 +20,13 @@ except ImportError:  # Windows
 
 def _try_exclusive_file(path: Path) -> int | None:
     try:
-        return os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR)
+        return os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
     except FileExistsError:
         return None
 
 
 def _try_flock(path: Path) -> int | None:
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR)
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,0 +1,16 @@
+"""Data sets of labelled point clouds, as PyG data sets."""
+
+from mgic_geo.datasets._base import CloudDataset
+from mgic_geo.datasets._sampling import sample_points
+from mgic_geo.datasets._split import train_val_split
+from mgic_geo.datasets.clouds import PointClouds
+from mgic_geo.datasets.modelnet import MODELNET10_CLASSES, ModelNet10
+
+__all__ = [
+    "MODELNET10_CLASSES",
+    "CloudDataset",
+    "ModelNet10",
+    "PointClouds",
+    "sample_points",
+    "train_val_split",
+]

@@ -1,0 +1,208 @@
+"""From a mesh or a cloud to a fixed number of points; one shape, or thousands in parallel."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from mgic_geo.errors import DataError, MgicGeoError
+from mgic_geo.io import Mesh, check_cloud, read_cloud_or_mesh
+from mgic_geo.transforms import farthest_point_sample, poisson_disk, sample_surface
+
+SAMPLINGS = ("surface", "fps", "poisson")
+_CHUNK = 16  # shapes a worker gets at a time
+_Result: TypeAlias = "NDArray[np.float32] | Exception"
+_WORTH_A_WORKER = 64  # shapes; starting a process takes as long as reading about that many
+
+
+@dataclass(frozen=True)
+class SamplingTask:
+    """One file to sample; ``seed`` is the shape's own (see :func:`shape_seed`)."""
+
+    file: Path
+    num_points: int
+    sampling: str
+    seed: int
+
+
+def shape_seed(seed: int, class_name: str, name: str) -> int:
+    """A seed in ``[0, 2**31)`` for one shape: the same whoever samples it, and when."""
+    digest = hashlib.sha256(f"{seed}\0{class_name}\0{name}".encode()).digest()
+    return int.from_bytes(digest[:4], "little") >> 1
+
+
+def sample_points(
+    shape: Mesh | NDArray[np.floating],
+    num_points: int,
+    sampling: str = "surface",
+    seed: int = 0,
+    name: str | os.PathLike[str] = "shape",
+) -> NDArray[np.float32]:
+    """Turns what :func:`mgic_geo.io.read_cloud_or_mesh` returns into exactly ``num_points`` points.
+
+    Args:
+        shape: A mesh, or a cloud ``[N, 3]``. A cloud of exactly ``num_points`` stays as it is.
+        num_points: Points to return.
+        sampling: ``"surface"``: at random, by area (of a cloud: a random subset); ``"fps"``:
+            farthest points (of a mesh: among four times as many random ones); ``"poisson"``:
+            Poisson disks (meshes only, needs the extra ``mesh``).
+        seed: Same seed, same points.
+        name: What the error message calls it, usually its file.
+
+    Returns:
+        Points ``[num_points, 3]`` in the shape's units.
+
+    Raises:
+        DataError: A cloud has too few points, or the shape is unusable.
+    """
+    check_sampling(num_points, sampling)
+    if isinstance(shape, Mesh):
+        draw = poisson_disk if sampling == "poisson" else sample_surface
+        count = 4 * num_points if sampling == "fps" else num_points
+        points = draw(shape.vertices, shape.faces, count, seed)
+    else:
+        points = check_cloud(shape, name)
+        if sampling == "poisson":
+            raise DataError(f"{name}: a cloud; Poisson-disk sampling needs a mesh, use 'fps'")
+        if len(points) < num_points:
+            raise DataError(
+                f"{name}: has {len(points)} points, {num_points} asked; "
+                f"ask for at most {len(points)}"
+            )
+    if len(points) > num_points:
+        if sampling == "fps":
+            points = points[farthest_point_sample(torch.from_numpy(points), num_points, seed)]
+        else:
+            rng = np.random.default_rng(seed)
+            points = points[rng.choice(len(points), num_points, replace=False)]
+    with np.errstate(over="ignore"):
+        single = points.astype(np.float32)
+    if not np.isfinite(single).all():
+        raise DataError(f"{name}: coordinates too large for single precision; scale the shape")
+    return single
+
+
+def check_sampling(num_points: int, sampling: str) -> None:
+    """Raises :class:`DataError` for settings that no shape could fulfil."""
+    if num_points < 1:
+        raise DataError(f"num_points must be at least 1, got {num_points}")
+    if sampling not in SAMPLINGS:
+        raise DataError(f"sampling must be one of {', '.join(SAMPLINGS)}, got {sampling!r}")
+
+
+def sample_files(
+    tasks: Sequence[SamplingTask],
+    workers: int | None = None,
+    strict: bool = False,
+    progress: bool | None = None,
+) -> list[_Result]:
+    """Samples files, over several processes where that pays.
+
+    Args:
+        tasks: The files.
+        workers: Processes; 1 stays in this one, :obj:`None` takes as many as the processors.
+        strict: Raise at the first unusable file.
+        progress: Whether to show a bar; :obj:`None`: where the error output is a terminal.
+
+    Returns:
+        For each task its points, or the error. Independent of ``workers``.
+
+    Raises:
+        DataError: With ``strict``, a file is unusable.
+    """
+    if workers is None:
+        workers = min(_processors(), len(tasks) // _WORTH_A_WORKER)
+    chunks = [tasks[i : i + _CHUNK] for i in range(0, len(tasks), _CHUNK)]
+    results: list[_Result] = []
+    with (
+        progress_bar(progress, total=len(tasks), desc="Sampling", unit=" shapes") as bar,
+        # closed at once, so that no worker outlives an error or Ctrl-C
+        closing(_sample_chunks(chunks, workers)) as parts,
+    ):
+        for part in parts:
+            results += part
+            bar.update(len(part))
+            if strict and (errors := [result for result in part if isinstance(result, Exception)]):
+                raise errors[0]
+    return results
+
+
+def progress_bar(progress: bool | None, **kwargs: Any) -> tqdm:
+    """A tqdm bar that is off where nobody would see it."""
+    return tqdm(disable=not (sys.stderr.isatty() if progress is None else progress), **kwargs)
+
+
+def _sample_chunk(tasks: Sequence[SamplingTask]) -> list[_Result]:
+    return [_sample_file(task) for task in tasks]
+
+
+def _sample_file(task: SamplingTask) -> _Result:
+    try:
+        shape = read_cloud_or_mesh(task.file)
+        return sample_points(shape, task.num_points, task.sampling, task.seed, task.file)
+    except (DataError, OSError) as error:
+        return error
+
+
+def _sample_chunks(
+    chunks: Sequence[Sequence[SamplingTask]], workers: int
+) -> Generator[list[_Result], None, None]:
+    if workers <= 1:
+        yield from map(_sample_chunk, chunks)
+        return
+    # never fork: torch and Numba may have threads by now
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(chunks)), context, _start_worker)
+    try:
+        with _no_main_module():
+            futures = [pool.submit(_sample_chunk, chunk) for chunk in chunks]
+        for future in futures:
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise MgicGeoError(
+            "a worker process died while sampling, perhaps for lack of memory; "
+            "try fewer with workers=1"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    torch.set_num_threads(1)
+
+
+@contextmanager
+def _no_main_module() -> Iterator[None]:
+    """Keeps the workers from running the user's script once more, guarded or not.
+
+    They need nothing of it; a started process imports what ``__main__`` says it came from.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

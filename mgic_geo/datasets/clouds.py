@@ -1,0 +1,186 @@
+"""A user's own shapes as a data set."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch_geometric.data import Data
+
+from mgic_geo.datasets._base import CloudDataset, as_tensors
+from mgic_geo.datasets._cache import SampledClouds, cache_path, load_cache, save_cache
+from mgic_geo.datasets._npz import relabel, sample_clouds, select_split
+from mgic_geo.datasets._sampling import (
+    SamplingTask,
+    check_sampling,
+    sample_files,
+    shape_seed,
+)
+from mgic_geo.datasets._tree import SUFFIXES, ShapeFile, find_shapes
+from mgic_geo.datasets._unzip import zip_digest
+from mgic_geo.errors import DataError
+from mgic_geo.io import file_lock, load_clouds_npz
+
+
+class PointClouds(CloudDataset):
+    """Clouds of ``num_points`` points from files: items ``Data(pos=[n, 3], y=[1], name=str)``.
+
+    Each shape is sampled once, by a seed of its own that follows from ``seed``, its class and its
+    name, so that neither order nor number of workers matters. Unusable shapes are left out with
+    one warning at the end that names them; they are in :attr:`bad_files`, too.
+
+    Args:
+        source: A folder ``<class>/*`` (or ``<class>/<split>/*``) of meshes and clouds in any format
+            of :func:`mgic_geo.io.read_cloud_or_mesh`, or one NPZ as
+            :func:`mgic_geo.io.load_clouds_npz` reads it.
+        root: Where sampled clouds are kept, under ``processed/``, one file for each combination of
+            settings and file names and sizes; several processes may share it. :obj:`None` keeps
+            none. (Of an NPZ only farthest-point samples are kept: the rest is as fast as a cache.)
+        classes: The classes, which give the labels; by default those of the source.
+        split: The folder below each class; of an NPZ, the part that its array ``split`` says.
+        num_points: Points a cloud.
+        sampling: ``"surface"``, ``"fps"`` or ``"poisson"``, see
+            :func:`mgic_geo.datasets.sample_points`.
+        seed: Seed of the sampling.
+        transform: Called with each item that is taken.
+        workers: Processes that read files; 1 stays in this one, :obj:`None` takes as many as pay.
+        strict: Raise at the first unusable shape.
+        force_reload: Sample again even if there is a cache.
+        progress: Whether to show a bar; :obj:`None`: where the error output is a terminal.
+
+    Attributes:
+        classes: Class names; ``num_classes`` is their number.
+        bad_files: ``(name, reason)`` of every shape that was left out.
+
+    Raises:
+        DataError: The source, or with ``strict`` a shape, is unusable.
+    """
+
+    suffixes: Sequence[str] = SUFFIXES
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        root: str | os.PathLike[str] | None = None,
+        classes: Sequence[str] | None = None,
+        split: str | None = None,
+        num_points: int = 1024,
+        sampling: str = "surface",
+        seed: int = 0,
+        transform: Callable[[Data], Data] | None = None,
+        workers: int | None = None,
+        strict: bool = False,
+        force_reload: bool = False,
+        progress: bool | None = None,
+    ) -> None:
+        check_sampling(num_points, sampling)
+        source = Path(source).expanduser()
+        root = None if root is None else Path(root).expanduser()
+        if not source.exists():
+            raise DataError(f"{source}: no such file or folder")
+        settings: dict[str, Any] = {
+            "split": split,
+            "num_points": num_points,
+            "sampling": sampling,
+            "seed": seed,
+        }
+        names: tuple[str, ...]
+        if source.suffix.lower() == ".npz":
+            cacheable, fingerprint = sampling == "fps", zip_digest(source)
+            clouds = relabel(select_split(load_clouds_npz(source), split, source), classes, source)
+            names = clouds.classes
+
+            def build() -> SampledClouds:
+                results = sample_clouds(clouds, num_points, sampling, seed, strict, source)
+                return _collect(results, clouds.label.tolist(), clouds.name, source)
+        else:
+            cacheable = True
+            names, shapes = find_shapes(source, classes, split, self.suffixes)
+            fingerprint = _tree_fingerprint(shapes)
+
+            def build() -> SampledClouds:
+                tasks = [
+                    SamplingTask(
+                        s.file, num_points, sampling, shape_seed(seed, s.class_name, s.name)
+                    )
+                    for s in shapes
+                ]
+                results = sample_files(tasks, workers, strict, progress)
+                return _collect(
+                    results, [s.label for s in shapes], [s.name for s in shapes], source
+                )
+
+        settings.update(classes=names, fingerprint=fingerprint)
+        if root is None or not cacheable:
+            sampled = build()
+        else:
+            path = cache_path(root, split or "all", settings)
+            sampled = _cached(path, build, force_reload)
+        if sampled.bad_files:
+            _report(sampled, source, strict)
+        super().__init__(sampled.points, sampled.labels, names, sampled.names, root, transform)
+        self.sampling, self.seed, self.split = sampling, seed, split
+        self.bad_files = sampled.bad_files
+
+
+def _cached(path: Path, build: Callable[[], SampledClouds], force: bool) -> SampledClouds:
+    sampled = None if force else load_cache(path)
+    if sampled is None:
+        with file_lock(path.with_name(f".{path.stem}.lock")):
+            # another process may have built it while this one waited
+            sampled = None if force else load_cache(path)
+            if sampled is None:
+                sampled = build()
+                if sampled.lasting:
+                    save_cache(path, sampled)
+    return sampled
+
+
+def _tree_fingerprint(shapes: Sequence[ShapeFile]) -> str:
+    """Of names and sizes, so that a tree that moved keeps its cache."""
+    digest = hashlib.sha256()
+    for shape in shapes:
+        line = f"{shape.class_name}/{shape.file.name} {shape.file.stat().st_size}\n"
+        digest.update(line.encode())
+    return digest.hexdigest()
+
+
+def _collect(
+    results: Sequence[np.ndarray | Exception],
+    labels: Sequence[int],
+    names: Sequence[str],
+    source: Path,
+) -> SampledClouds:
+    good: dict[int, np.ndarray] = {}
+    bad: dict[int, Exception] = {}
+    for i, result in enumerate(results):
+        if isinstance(result, Exception):
+            bad[i] = result
+        else:
+            good[i] = result
+    if not good:
+        raise DataError(f"{source}: none of its {len(results)} shapes can be used; {bad[0]}")
+    return SampledClouds(
+        *as_tensors(np.stack(list(good.values())), [labels[i] for i in good]),
+        names=tuple(names[i] for i in good),
+        bad_files=tuple((names[i], str(error)) for i, error in bad.items()),
+        lasting=not any(isinstance(error, OSError) for error in bad.values()),
+    )
+
+
+def _report(sampled: SampledClouds, source: Path, strict: bool) -> None:
+    if strict:  # the cache was made without
+        raise DataError(sampled.bad_files[0][1])
+    total = len(sampled.names) + len(sampled.bad_files)
+    shown = "\n".join(f"  {reason}" for _, reason in sampled.bad_files[:20])
+    more = len(sampled.bad_files) - 20
+    warnings.warn(
+        f"{source}: {len(sampled.bad_files)} of {total} shapes are left out:\n{shown}"
+        + (f"\n  and {more} more, see bad_files" if more > 0 else ""),
+        stacklevel=3,
+    )
