@@ -16,6 +16,7 @@ from .augment import (
 )
 from .batched import augment_clouds, subset_clouds
 from .farthest import farthest_point_sample
+from .knn import KNNGraph
 from .normalize import NormalizeSphere, normalize_sphere
 from .resample import FarthestPointSampling, PoissonDiskSampling, SampleSurface
 from .sampling import poisson_disk, sample_surface
@@ -24,6 +25,7 @@ from .seeded import Seeded
 __all__ = [
     "FarthestPointSampling",
     "GaussianJitter",
+    "KNNGraph",
     "NormalizeSphere",
     "PoissonDiskSampling",
     "RandomAugment",

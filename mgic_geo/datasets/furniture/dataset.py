@@ -1,0 +1,91 @@
+"""The ten families as a data set of point clouds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+from torch_geometric.data import Data
+
+from mgic_geo.datasets._base import CloudDataset, as_tensors
+from mgic_geo.datasets._cache import SampledClouds, cache_path, load_cache, save_cache
+from mgic_geo.errors import DataError
+from mgic_geo.transforms import sample_surface
+
+from .shapes import CLASSES, SPLITS, furniture_mesh, shape_seed
+
+_PER_CLASS = {"train": 60, "test": 20}
+_VERSION = 1  # goes up when the same seed gives other shapes
+
+
+class Furniture10(CloudDataset):
+    """Procedural furniture with the ten classes of ModelNet-10; made on the spot, no download.
+
+    Items are ``Data(pos=[n, 3], y=[1], name=str)``: points drawn uniformly by area on
+    :func:`furniture_mesh`, in metres, z up. Each shape follows from the seed, its split, class and
+    number, so the first shapes stay the same when more are asked for.
+
+    Args:
+        root: Where to keep the clouds, under ``processed/``; made anew each time if not given.
+        split: ``"train"`` or ``"test"``; no shape is in both.
+        shapes_per_class: Number of shapes of each class; 60 for training and 20 for testing if not
+            given. A thousand shapes take about three seconds.
+        num_points: Points a shape.
+        seed: Decides everything.
+        transform: Called with each item that is taken.
+
+    Attributes:
+        classes: The class names, sorted; ``y`` is the index into them.
+        names: Name of each shape, such as ``chair_0001``.
+
+    Raises:
+        DataError: An unknown split, or a number below one.
+
+    Example:
+        >>> from mgic_geo.datasets.furniture import Furniture10
+        >>> Furniture10(split="test", shapes_per_class=1, num_points=64)[0].pos.shape
+        torch.Size([64, 3])
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str] | None = None,
+        split: str = "train",
+        shapes_per_class: int | None = None,
+        num_points: int = 1024,
+        seed: int = 0,
+        transform: Callable[[Data], Data] | None = None,
+    ) -> None:
+        if split not in SPLITS:
+            raise DataError(f"split must be one of {', '.join(SPLITS)}, got '{split}'")
+        count = _PER_CLASS[split] if shapes_per_class is None else shapes_per_class
+        if count < 1 or num_points < 1 or seed < 0:
+            raise DataError(
+                "shapes_per_class and num_points must be at least 1 and seed at least 0, got "
+                f"{count}, {num_points} and {seed}"
+            )
+        sampled = None
+        if root is not None:
+            settings = {"furniture": _VERSION, "shapes": count, "points": num_points, "seed": seed}
+            path = cache_path(root, f"furniture10_{split}", settings)
+            sampled = load_cache(path)
+        if sampled is None:
+            sampled = _sample(split, count, num_points, seed)
+            if root is not None:  # two processes at once write the same file, each of them whole
+                save_cache(path, sampled)
+        super().__init__(sampled.points, sampled.labels, CLASSES, sampled.names, root, transform)
+        self.split, self.seed = split, seed
+
+
+def _sample(split: str, count: int, num_points: int, seed: int) -> SampledClouds:
+    points = np.empty((len(CLASSES) * count, num_points, 3), dtype=np.float32)
+    names: list[str] = []
+    for index, class_name in enumerate(CLASSES):
+        for number in range(1, count + 1):
+            rng = np.random.default_rng(shape_seed(seed, split, index, number))
+            mesh = furniture_mesh(class_name, rng)
+            points[len(names)] = sample_surface(mesh.vertices, mesh.faces, num_points, rng)
+            names.append(f"{class_name}_{number:04d}")
+    labels = np.repeat(np.arange(len(CLASSES)), count)
+    return SampledClouds(*as_tensors(points, labels), tuple(names))
