@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,9 @@ _DAMAGE = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedE
 @contextmanager
 def open_npz(path: str | os.PathLike[str]) -> Iterator[NpzFile]:
     """Opens an NPZ file; damage that shows while it is read is a :class:`DataError` too."""
-    with _as_data_error(path, "NPZ"):
-        arrays: Any = np.load(path, allow_pickle=False)
+    # opened here: NumPy leaves the file of a damaged archive open
+    with _as_data_error(path, "NPZ"), Path(path).open("rb") as file:
+        arrays: Any = np.load(file, allow_pickle=False)
         if not isinstance(arrays, NpzFile):
             raise ValueError("it holds a single array, as NPY files do")
         with arrays:
@@ -31,10 +33,9 @@ def open_npz(path: str | os.PathLike[str]) -> Iterator[NpzFile]:
 
 def read_array(path: str | os.PathLike[str]) -> NDArray[Any]:
     """Reads an NPY file."""
-    with _as_data_error(path, "NPY"):
-        array: Any = np.load(path, allow_pickle=False)
+    with _as_data_error(path, "NPY"), Path(path).open("rb") as file:
+        array: Any = np.load(file, allow_pickle=False)
         if not isinstance(array, np.ndarray):
-            array.close()
             raise ValueError("it holds several arrays, as NPZ files do")
         return array
 

@@ -72,15 +72,25 @@ def _read_with_trimesh(path: Path) -> Mesh | NDArray[np.float64]:
 
 def _read_xyz(path: Path) -> NDArray[np.float64]:
     text = path.read_bytes().decode("utf-8", "replace").replace(",", " ").replace(";", " ")
-    rows = [line for line in text.splitlines() if line.strip() and line.split()[0][0] not in "#/"]
+    lines = [line.split("#")[0].split("//")[0].split(None, 3)[:3] for line in text.splitlines()]
+    rows = [line for line in lines if line]
     if not rows:
         raise DataError(f"{path}: an empty cloud; at least one line 'x y z' is needed")
     try:
-        points = np.loadtxt(rows, usecols=(0, 1, 2), comments=("#", "//"), ndmin=2)
-    except ValueError as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path}: not lines of 'x y z' ({reason})") from None
-    return check_cloud(points, path)
+        return check_cloud(np.array(rows, dtype=np.float64), path)
+    except DataError:
+        raise
+    except ValueError:  # worth a second pass: which line is it?
+        bad = next(i for i, line in enumerate(lines, 1) if line and not _is_point(line))
+        shown = " ".join(lines[bad - 1])[:40]
+        raise DataError(f"{path}: line {bad} is not 'x y z' but {shown!r}") from None
+
+
+def _is_point(line: list[str]) -> bool:
+    try:
+        return np.array(line, dtype=np.float64).shape == (3,)
+    except ValueError:
+        return False
 
 
 def _read_npz(path: Path) -> NDArray[np.float64]:
