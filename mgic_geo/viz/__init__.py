@@ -1,0 +1,6 @@
+"""Pictures of clouds and of training runs (Matplotlib, the extra ``viz``)."""
+
+from .clouds import plot_clouds
+from .training import plot_confusion, plot_curves
+
+__all__ = ["plot_clouds", "plot_confusion", "plot_curves"]
