@@ -1,0 +1,3 @@
+"""Multigrid-in-channels (MGIC) layers for PyTorch and PyTorch Geometric."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,14 @@
+"""Neighbourhood graphs of point clouds and the differential operators on them."""
+
+from mgic_geo.graph.knn import available_backends, knn, knn_graph
+from mgic_geo.graph.neighborhoods import Neighborhoods
+from mgic_geo.graph.operators import DifferentialOperators, differential_operators
+
+__all__ = [
+    "DifferentialOperators",
+    "Neighborhoods",
+    "available_backends",
+    "differential_operators",
+    "knn",
+    "knn_graph",
+]

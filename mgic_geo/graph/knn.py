@@ -1,0 +1,175 @@
+"""k-nearest-neighbour graphs that need no compiled extension."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mgic_geo.errors import DataError
+from mgic_geo.graph import _backends
+
+
+def available_backends(device: str | torch.device = "cpu") -> list[str]:
+    """The ``backend`` names of :func:`knn` that work here, best first for static points."""
+    on_cpu = torch.device(device).type == "cpu"
+    usable = {
+        "pyg_lib": _backends.has_pyg_lib(),
+        "torch_cluster": _backends.has_torch_cluster(),
+        "kdtree": on_cpu,
+        "dense": True,
+    }
+    return [name for name, works in usable.items() if works]
+
+
+def knn(
+    x: Tensor,
+    y: Tensor,
+    k: int,
+    batch_x: Tensor | None = None,
+    batch_y: Tensor | None = None,
+    cosine: bool = False,
+    num_workers: int = 1,
+    batch_size: int | None = None,
+    backend: str = "auto",
+) -> Tensor:
+    """For every point of ``y`` its ``k`` nearest points of ``x`` in the same cloud.
+
+    The name, arguments and result of PyG's ``knn``, which needs ``pyg-lib``.
+
+    Args:
+        x: Reference points ``[N, D]``.
+        y: Query points ``[M, D]``.
+        k: Number of neighbours.
+        batch_x: Cloud of each reference point, sorted, ``[N]``.
+        batch_y: Cloud of each query point, sorted, ``[M]``.
+        cosine: Use the cosine distance.
+        num_workers: Threads of the search on the CPU.
+        batch_size: Number of clouds, where the last ones may be empty.
+        backend: One of :func:`available_backends`, or ``"auto"``: pyg-lib, torch-cluster, a KD-tree
+            for up to 8 dimensions on the CPU, else all distances in chunks.
+
+    Returns:
+        int64 ``[2, M * k]``: row 0 indexes ``y``, row 1 indexes ``x``, nearest first.
+
+    Raises:
+        DataError: A cloud has fewer than ``k`` points, or a coordinate is not finite.
+    """
+    ptr_x = _pointers(batch_x, x.size(0), batch_size)
+    ptr_y = ptr_x if batch_y is batch_x and y is x else _pointers(batch_y, y.size(0), batch_size)
+    table = _search(x, y, ptr_x, ptr_y, k, cosine, num_workers, backend)
+    query = torch.arange(y.size(0), device=y.device).unsqueeze(-1).expand_as(table)
+    return torch.stack([query.reshape(-1), table.reshape(-1)])
+
+
+def knn_graph(
+    x: Tensor,
+    k: int,
+    batch: Tensor | None = None,
+    loop: bool = False,
+    flow: str = "source_to_target",
+    cosine: bool = False,
+    num_workers: int = 1,
+    batch_size: int | None = None,
+    backend: str = "auto",
+) -> Tensor:
+    """The graph of the ``k`` nearest neighbours inside each cloud.
+
+    The name, arguments and edge order of PyG's ``knn_graph``, which needs ``pyg-lib``: edges are grouped
+    by node, the nearest neighbour first. All backends give the same graph, equal distances aside.
+
+    Args:
+        x: Points ``[N, D]``, or clouds of one size ``[B, n, D]``.
+        k: Number of neighbours.
+        batch: Cloud of each point, sorted, ``[N]``.
+        loop: Count a point among its own neighbours.
+        flow: With ``"source_to_target"``, row 0 holds the neighbours and row 1 the nodes; with
+            ``"target_to_source"`` the rows change places.
+        cosine: Use the cosine distance.
+        num_workers: Threads of the search on the CPU.
+        batch_size: Number of clouds, where the last ones may be empty.
+        backend: As in :func:`knn`.
+
+    Returns:
+        edge_index, int64 ``[2, N * k]``.
+
+    Raises:
+        DataError: A cloud has too few points for ``k``, or a coordinate is not finite.
+    """
+    if flow not in ("source_to_target", "target_to_source"):
+        raise ValueError(f"flow = {flow!r}: use 'source_to_target' or 'target_to_source'")
+    if x.dim() == 3:
+        size = x.size(1)
+        ptr: Sequence[int] = range(0, x.size(0) * size + 1, max(size, 1))
+        x = x.flatten(0, 1)
+    else:
+        ptr = _pointers(batch, x.size(0), batch_size)
+    table = _search(x, x, ptr, ptr, k if loop else k + 1, cosine, num_workers, backend, k)
+    nodes = torch.arange(x.size(0), device=x.device).unsqueeze(-1)
+    if not loop:
+        table = _drop_self(table, nodes)
+    pair = [table.reshape(-1), nodes.expand_as(table).reshape(-1)]
+    return torch.stack(pair if flow == "source_to_target" else pair[::-1])
+
+
+def _drop_self(table: Tensor, nodes: Tensor) -> Tensor:
+    """Removes each node from its own row, or the farthest where coincident points crowded it out."""
+    own = table == nodes
+    own[:, -1] |= ~own.any(dim=1)
+    return table[~own].view(table.size(0), -1)
+
+
+def _pointers(batch: Tensor | None, count: int, batch_size: int | None) -> Sequence[int]:
+    if batch is None:
+        return [0, count]
+    sizes = torch.bincount(batch, minlength=batch_size or 0)
+    pointers: list[int] = F.pad(sizes.cumsum(0), (1, 0)).tolist()
+    return pointers
+
+
+def _search(
+    x: Tensor,
+    y: Tensor,
+    ptr_x: Sequence[int],
+    ptr_y: Sequence[int],
+    k: int,
+    cosine: bool,
+    num_workers: int,
+    backend: str,
+    asked: int | None = None,
+) -> Tensor:
+    if k < 1:
+        raise ValueError(f"k = {asked or k}: it must be at least 1")
+    if x.dim() != 2 or y.dim() != 2:
+        raise ValueError(f"points must be [N, D], got {list(x.shape)} and {list(y.shape)}")
+    for i in range(len(ptr_x) - 1):
+        size = ptr_x[i + 1] - ptr_x[i]
+        if size < k and ptr_y[i + 1] > ptr_y[i]:
+            raise DataError(
+                f"cloud {i} has {size} points, k = {asked or k} needs at least {k}: "
+                f"use a smaller k or more points"
+            )
+    if not torch.compiler.is_compiling() and not bool(torch.isfinite(x.sum() + y.sum())):
+        raise DataError("points hold NaN or infinite coordinates: remove them first")
+    if cosine:
+        # On unit vectors the Euclidean order is the cosine order.
+        x, y = F.normalize(x, dim=-1), F.normalize(y, dim=-1)
+    x, y = x.detach(), y.detach()
+    if backend == "auto":
+        backend = _choose(x)
+    elif backend not in _backends.SEARCHES:
+        raise ValueError(f"backend = {backend!r}: use one of {['auto', *_backends.SEARCHES]}")
+    elif backend not in available_backends(x.device):
+        raise ValueError(f"backend = {backend!r} is not available here for {x.device.type} tensors")
+    return _backends.SEARCHES[backend](x, y, ptr_x, ptr_y, k, num_workers)
+
+
+def _choose(x: Tensor) -> str:
+    if torch.compiler.is_compiling():
+        return "dense"  # the one that is traced into the graph and exported with it
+    for name in available_backends(x.device):
+        if name != "kdtree" or x.size(1) <= _backends.KDTREE_MAX_DIM:
+            return name
+    return "dense"

@@ -1,0 +1,42 @@
+"""Edges grouped by their target: what aggregation reads."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Neighborhoods(NamedTuple):
+    """A graph as compressed rows: the neighbours of node ``i`` are ``col[rowptr[i]:rowptr[i + 1]]``.
+
+    Args:
+        rowptr: int32 ``[N + 1]``.
+        col: int32 ``[E]``.
+    """
+
+    rowptr: Tensor
+    col: Tensor
+
+    @property
+    def num_nodes(self) -> int:
+        return self.rowptr.size(0) - 1
+
+    @staticmethod
+    def from_edge_index(edge_index: Tensor, num_nodes: int) -> Neighborhoods:
+        """Groups the edges ``edge_index`` ``[2, E]`` (row 0 sources, row 1 targets), order kept."""
+        source, target = edge_index
+        if target.numel() > 1 and not bool((target[1:] >= target[:-1]).all()):
+            order = torch.argsort(target, stable=True)
+            source, target = source[order], target[order]
+        rowptr = torch.zeros(num_nodes + 1, dtype=torch.int32, device=target.device)
+        torch.cumsum(torch.bincount(target, minlength=num_nodes), 0, out=rowptr[1:])
+        return Neighborhoods(rowptr, source.to(torch.int32).contiguous())
+
+    def target(self) -> Tensor:
+        """The node that each edge belongs to, int64 ``[E]``."""
+        nodes = torch.arange(self.num_nodes, device=self.rowptr.device)
+        return torch.repeat_interleave(
+            nodes, self.rowptr.diff().long(), output_size=self.col.size(0)
+        )

@@ -1,0 +1,123 @@
+"""Differential operators on a neighbourhood graph."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mgic_geo.errors import DataError
+from mgic_geo.graph.neighborhoods import Neighborhoods
+from mgic_geo.kernels._dispatch import compiled, use_compiled
+
+AXES = 3
+
+
+class DifferentialOperators(NamedTuple):
+    r"""Three first and three second directional derivatives, linear in the features.
+
+    On the edges from neighbour :math:`j` to node :math:`i`, with :math:`u_{ij} = p_j - p_i`,
+    :math:`\hat u = u / \lVert u \rVert` and :math:`a \in \{x, y, z\}`,
+
+    .. math::
+        (G_a f)_i = \frac{1}{|N(i)|} \sum_j \hat u_{ij,a} \, (f_j - f_i), \qquad
+        (L_a f)_i = \frac{1}{|N(i)|} \sum_j \hat u_{ij,a}^2 \, (f_j - f_i).
+
+    :math:`G_a` is the averaged derivative along the edges times their length; the :math:`L_a` sum up to
+    the graph Laplacian :math:`\frac{1}{|N(i)|} \sum_j (f_j - f_i)`. Neither has a unit: both are the same
+    for a cloud and its scaled or shifted copy, and their rows are bounded by 2, so that depth does not
+    amplify outliers. After `"DiffGCN: Graph Convolutional Networks via Differential Operators and
+    Algebraic Multigrid Pooling" <https://arxiv.org/abs/2006.04115>`_, without its division by the
+    distance.
+
+    Built once for a graph by :func:`differential_operators` and shared by all layers and grids; the
+    transposed operators, which the backward pass applies, come along.
+
+    Args:
+        rowptr: First entry of each node, int32 ``[N + 1]``; a node's entries are its neighbours and,
+            last, itself.
+        col: Column of each entry, int32 ``[E + N]``.
+        weight: The six weights of each entry, ``[E + N, 6]``: ``G_x, G_y, G_z, L_x, L_y, L_z``.
+        rowptr_t: Row pointers of the transposed operators.
+        col_t: Columns of the transposed operators.
+        weight_t: Weights of the transposed operators.
+    """
+
+    rowptr: Tensor
+    col: Tensor
+    weight: Tensor
+    rowptr_t: Tensor
+    col_t: Tensor
+    weight_t: Tensor
+
+    @property
+    def num_nodes(self) -> int:
+        return self.rowptr.size(0) - 1
+
+    def to(self, *args: object, **kwargs: object) -> DifferentialOperators:
+        """Moves or converts as ``Tensor.to``; a new type changes the weights alone."""
+        index = {"rowptr", "col", "rowptr_t", "col_t"}
+        moved = {}
+        for name, value in self._asdict().items():
+            new = value.to(*args, **kwargs)
+            moved[name] = new.to(torch.int32) if name in index else new
+        return DifferentialOperators(**moved)
+
+
+def differential_operators(pos: Tensor, edge_index: Tensor | Neighborhoods) -> DifferentialOperators:
+    """Builds the :class:`DifferentialOperators` of a graph with positions.
+
+    Clouds batched the PyG way (one disconnected graph) need nothing more; equal and unequal sizes alike.
+
+    Args:
+        pos: Positions ``[N, 3]``.
+        edge_index: int64 ``[2, E]``, row 0 the neighbours, row 1 the nodes, or its
+            :class:`Neighborhoods`. Edges from a node to itself carry no derivative.
+
+    Raises:
+        DataError: Positions are not finite, or all of them coincide.
+    """
+    if pos.dim() != 2 or pos.size(1) != AXES:
+        raise ValueError(f"pos must be [N, 3], got {list(pos.shape)}")
+    graph = (
+        edge_index
+        if isinstance(edge_index, Neighborhoods)
+        else Neighborhoods.from_edge_index(edge_index, pos.size(0))
+    )
+    target, col = graph.target(), graph.col.long()
+    offset = pos[col] - pos[target]
+    length = offset.norm(dim=-1, keepdim=True)
+    longest = float(length.max()) if length.numel() else 0.0
+    if not longest > 0.0 or longest == float("inf"):
+        what = "coincide" if longest == 0.0 else "are not all finite"
+        raise DataError(f"the {pos.size(0)} points {what}: no derivatives can be taken")
+    direction = offset / length.clamp_min(torch.finfo(pos.dtype).tiny)
+    degree = graph.rowptr.diff().long()
+    edges = torch.cat([direction, direction.square()], dim=-1) / degree[target].unsqueeze(-1)
+
+    # Each row gets one more entry, for the node itself, so that differences f_j - f_i need no gather.
+    nodes = pos.size(0)
+    rowptr = graph.rowptr + torch.arange(nodes + 1, dtype=torch.int32, device=pos.device)
+    own = (rowptr[1:] - 1).long()
+    place = torch.arange(col.numel(), device=pos.device) + target
+    columns = graph.col.new_empty(col.numel() + nodes)
+    columns[place] = graph.col
+    columns[own] = torch.arange(nodes, dtype=torch.int32, device=pos.device)
+    weight = edges.new_empty(columns.numel(), 2 * AXES)
+    weight[place] = edges
+    weight[own] = -edges.new_zeros(nodes, 2 * AXES).index_add_(0, target, edges)
+    return DifferentialOperators(rowptr, columns, weight, *_transpose(rowptr, columns, weight))
+
+
+def _transpose(rowptr: Tensor, col: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    nodes = rowptr.size(0) - 1
+    if use_compiled(weight):
+        parts = compiled.transpose(rowptr.numpy(), col.numpy(), nodes)
+        rowptr_t, col_t, source = (torch.from_numpy(part) for part in parts)
+        return rowptr_t, col_t, weight[source.long()]
+    graph = Neighborhoods(rowptr, col)
+    source = torch.argsort(col, stable=True)
+    rowptr_t = torch.zeros_like(rowptr)
+    torch.cumsum(torch.bincount(col, minlength=nodes), 0, out=rowptr_t[1:])
+    return rowptr_t, graph.target()[source].to(torch.int32), weight[source]

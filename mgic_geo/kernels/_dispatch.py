@@ -1,0 +1,32 @@
+"""Decides whether a compiled CPU kernel takes a tensor."""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+
+def _load() -> ModuleType | None:
+    if os.environ.get("MGIC_GEO_KERNELS", "auto") == "torch":
+        return None
+    try:
+        from mgic_geo.kernels import _numba
+    except ImportError:  # no wheel for this platform: plain torch does the work
+        return None
+    return _numba
+
+
+compiled = _load()
+"""The compiled kernels, or None; ``MGIC_GEO_KERNELS=torch`` switches them off."""
+
+
+def use_compiled(x: Tensor) -> bool:
+    """True for CPU tensors of a type that the kernels know."""
+    return (
+        compiled is not None
+        and x.device.type == "cpu"
+        and x.dtype in (torch.float32, torch.float64)
+    )

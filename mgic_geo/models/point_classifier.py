@@ -1,0 +1,206 @@
+"""The point-cloud classifier of Table 10."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+from torch_geometric.nn import global_max_pool
+
+from mgic_geo.graph import (
+    DifferentialOperators,
+    Neighborhoods,
+    differential_operators,
+    knn_graph,
+)
+from mgic_geo.models.registry import register_model
+from mgic_geo.nn import MGIC, MLP, DenseBlock, DiffGCNConv, EdgeConv
+from mgic_geo.nn.norm import make_norm
+
+Graph = DifferentialOperators | Neighborhoods
+Conv = Callable[[int, int, int], nn.Module]
+
+
+class GraphBlock(nn.Module):
+    r"""A graph convolution, a norm and a ReLU: :math:`\sigma(N(K(x)))`, plus :math:`x` on request.
+
+    Args:
+        conv: The convolution.
+        channels: Its output channels.
+        residual: Add the input to the output.
+    """
+
+    def __init__(self, conv: nn.Module, channels: int, residual: bool = False) -> None:
+        super().__init__()
+        self.conv = conv
+        self.norm = make_norm("batch", channels)
+        self.act = nn.ReLU(inplace=True)
+        self.residual = residual
+
+    def forward(self, x: Tensor, graph: Graph) -> Tensor:
+        y = self.act(self.norm(self.conv(x, graph)))
+        return x + y if self.residual else y
+
+
+def _diffgcn(in_channels: int, out_channels: int, groups: int) -> nn.Module:
+    return DiffGCNConv(in_channels, out_channels, groups, bias=False)
+
+
+def _edgeconv(in_channels: int, out_channels: int, groups: int) -> nn.Module:
+    return EdgeConv([2 * in_channels, out_channels], groups, bias=False)
+
+
+class PointClassifier(nn.Module):
+    r"""Classifies point clouds: graph layers on the k-NN graph, global max pooling, a small head.
+
+    Table 10 of `MGIC <https://arxiv.org/abs/2011.09128>`_: G-conv, 2 x G-conv, MLP, 3 x G-conv, MLP,
+    max pooling, 3 x MLP, FC, all of one width. The first G-conv takes the coordinates and is dense; with
+    ``mgic=True`` the other five are MGIC blocks.
+
+    Args:
+        conv: ``conv(in_channels, out_channels, groups)`` builds a graph convolution.
+        mgic: Put the graph convolutions into the channel hierarchy.
+        num_classes: Number of classes; 0 leaves the last layer away.
+        width: Channels of all layers.
+        k: Neighbours a node in the graph.
+        group_size: Group size :math:`s_g` of the hierarchy.
+        coarsest: Largest width :math:`s_c` of its coarsest grid.
+        residual: Add the input of a graph block to its output where the widths agree.
+        dropout: Dropout in the head.
+        correction_scale: Initial scale of the norms after prolongation, see
+            :class:`~mgic_geo.nn.MGIC`.
+
+    Shapes:
+        - **pos:** :math:`(N, 3)` with **batch** :math:`(N)`, or :math:`(B, n, 3)`; any unit of length,
+          though the shipped weights expect clouds centred and scaled to the unit sphere
+        - **output:** logits :math:`(B, C)`
+    """
+
+    def __init__(
+        self,
+        conv: Conv,
+        mgic: bool,
+        num_classes: int = 10,
+        width: int = 64,
+        k: int = 10,
+        group_size: int = 8,
+        coarsest: int = 16,
+        residual: bool = True,
+        dropout: float = 0.0,
+        correction_scale: float = 0.0,
+    ) -> None:
+        super().__init__()
+        for name, value in (("width", width), ("k", k)):
+            if value < 1:
+                raise ValueError(f"{name} = {value}: it must be at least 1")
+        if num_classes < 0:
+            raise ValueError(f"num_classes = {num_classes}: it must not be negative")
+        self.num_classes = num_classes
+        self.num_features = width
+        self.k = k
+
+        def relaxation(channels: int, groups: int) -> nn.Module:
+            return GraphBlock(conv(channels, channels, groups), channels, residual)
+
+        def stage(depth: int) -> nn.ModuleList:
+            return nn.ModuleList(
+                MGIC(
+                    relaxation, width, group_size, coarsest, correction_scale=correction_scale
+                )
+                if mgic
+                else relaxation(width, 1)
+                for _ in range(depth)
+            )
+
+        self.stem = GraphBlock(conv(3, width, 1), width)
+        self.stage1 = stage(2)
+        self.mix1 = DenseBlock(width, width)
+        self.stage2 = stage(3)
+        self.mix2 = DenseBlock(width, width)
+        self.head = MLP([width] * 4, dropout=dropout)
+        self.fc = nn.Linear(width, num_classes) if num_classes else nn.Identity()
+        self._needs_operators = isinstance(self.stem.conv, DiffGCNConv)
+
+    def prepare(
+        self, pos: Tensor, batch: Tensor | None = None, edge_index: Tensor | None = None
+    ) -> Graph:
+        """Builds what the layers need of the geometry, once for all of them.
+
+        Args:
+            pos: ``[N, 3]`` or ``[B, n, 3]``.
+            batch: Cloud of each point, ``[N]``.
+            edge_index: The graph ``[2, E]``; by default the k-NN graph.
+        """
+        if edge_index is None:
+            edge_index = knn_graph(pos, self.k, batch)
+        pos = pos.reshape(-1, 3)
+        graph = Neighborhoods.from_edge_index(edge_index, pos.size(0))
+        return differential_operators(pos, graph) if self._needs_operators else graph
+
+    def forward_features(
+        self,
+        pos: Tensor,
+        batch: Tensor | None = None,
+        edge_index: Tensor | None = None,
+        operators: Graph | None = None,
+    ) -> Tensor:
+        """Node features ``[N, width]``, or ``[B, n, width]`` for ``pos`` of three dimensions."""
+        graph = self.prepare(pos, batch, edge_index) if operators is None else operators
+        x = self.stem(pos.reshape(-1, 3), graph)
+        for block in self.stage1:
+            x = block(x, graph)
+        x = self.mix1(x)
+        for block in self.stage2:
+            x = block(x, graph)
+        x = self.mix2(x)
+        return x if pos.dim() == 2 else x.view(pos.size(0), pos.size(1), -1)
+
+    def forward_head(
+        self, x: Tensor, batch: Tensor | None = None, pre_logits: bool = False
+    ) -> Tensor:
+        """Pools node features and classifies them; ``pre_logits`` stops before the last layer."""
+        x = x.amax(dim=1) if x.dim() == 3 else global_max_pool(x, batch)
+        x = self.head(x)
+        return x if pre_logits else self.fc(x)
+
+    def forward(
+        self,
+        pos: Tensor,
+        batch: Tensor | None = None,
+        edge_index: Tensor | None = None,
+        operators: Graph | None = None,
+    ) -> Tensor:
+        """Logits ``[B, num_classes]``; what is not given is built.
+
+        Args:
+            pos: ``[N, 3]`` or ``[B, n, 3]``.
+            batch: Cloud of each point, sorted, ``[N]``.
+            edge_index: The graph ``[2, E]``.
+            operators: What :meth:`prepare` returned for this geometry.
+        """
+        return self.forward_head(self.forward_features(pos, batch, edge_index, operators), batch)
+
+
+@register_model
+def dgcnn(**kwargs: Any) -> PointClassifier:
+    """EdgeConv, dense: a small DGCNN on one graph."""
+    return PointClassifier(_edgeconv, mgic=False, **kwargs)
+
+
+@register_model
+def diffgcn(**kwargs: Any) -> PointClassifier:
+    """Differential operators, dense."""
+    return PointClassifier(_diffgcn, mgic=False, **kwargs)
+
+
+@register_model
+def mgic_edgeconv(**kwargs: Any) -> PointClassifier:
+    """EdgeConv in the channel hierarchy."""
+    return PointClassifier(_edgeconv, mgic=True, **kwargs)
+
+
+@register_model
+def mgic_diffgcn(**kwargs: Any) -> PointClassifier:
+    """Differential operators in the channel hierarchy."""
+    return PointClassifier(_diffgcn, mgic=True, **kwargs)

@@ -1,0 +1,104 @@
+"""Grouped pointwise maps on a chosen channel axis."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def grouped_pointwise(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, channel_axis: int = -1
+) -> Tensor:
+    r"""Applies a block-diagonal linear map to the channels of ``x``.
+
+    .. math::
+        y_{g s + o} = \sum_i W_{g o i} \, x_{g t + i} + b_{g s + o}
+
+    Args:
+        x: Features, ``[*, C_in]`` with ``channel_axis=-1`` or ``[B, C_in, *]`` with ``1``.
+        weight: ``[groups, C_out / groups, C_in / groups]``.
+        bias: ``[C_out]``.
+        channel_axis: ``-1`` or ``1``.
+    """
+    groups, out, size = weight.shape
+    if channel_axis == 1:
+        kernel = weight.reshape(groups * out, size, 1)
+        if x.dim() == 4:  # keeps channels_last
+            return F.conv2d(x, kernel.unsqueeze(-1), bias, groups=groups)
+        return F.conv1d(x.flatten(2), kernel, bias, groups=groups).unflatten(-1, x.shape[2:])
+    if groups == 1:
+        return F.linear(x, weight[0], bias)
+    y = torch.einsum("...gi,goi->...go", x.unflatten(-1, (groups, size)), weight).flatten(-2)
+    return y if bias is None else y + bias
+
+
+class GroupedPointwise(nn.Module):
+    r"""A learned pointwise (1x1) map in groups: each group of outputs sees its group of inputs.
+
+    .. math::
+        y = \operatorname{blockdiag}(W_1, \ldots, W_G) \, x + b
+
+    It has ``in_channels * out_channels / groups`` weights; ``groups=1`` is ``torch.nn.Linear``.
+
+    Args:
+        in_channels: Input channels, a multiple of ``groups``.
+        out_channels: Output channels, a multiple of ``groups``.
+        groups: Number of groups :math:`G`.
+        bias: Learn an additive bias.
+        channel_axis: ``-1`` for node features ``[*, C]``, ``1`` for images ``[B, C, *]``.
+
+    Raises:
+        ValueError: A channel number is no multiple of ``groups``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        groups: int = 1,
+        bias: bool = True,
+        channel_axis: int = -1,
+    ) -> None:
+        super().__init__()
+        check_groups(groups, in_channels=in_channels, out_channels=out_channels)
+        if channel_axis not in (-1, 1):
+            raise ValueError(f"channel_axis = {channel_axis}: use -1 (nodes) or 1 (images)")
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.groups = groups
+        self.channel_axis = channel_axis
+        self.weight = nn.Parameter(torch.empty(groups, out_channels // groups, in_channels // groups))
+        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Uniform with the fan-in of a group, as ``torch.nn.Linear``."""
+        bound = 1.0 / math.sqrt(self.in_channels // self.groups)
+        nn.init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return grouped_pointwise(x, self.weight, self.bias, self.channel_axis)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.in_channels}, {self.out_channels}, groups={self.groups}, "
+            f"bias={self.bias is not None}, channel_axis={self.channel_axis}"
+        )
+
+
+def check_groups(groups: int, **channels: int) -> None:
+    """Raises ``ValueError`` where a channel number is not a positive multiple of ``groups``."""
+    if groups < 1:
+        raise ValueError(f"groups = {groups}: it must be at least 1")
+    for name, value in channels.items():
+        if value < 1 or value % groups:
+            near = max(round(value / groups), 1) * groups
+            raise ValueError(
+                f"{name} = {value} is no positive multiple of groups = {groups}; "
+                f"the nearest that works is {near}"
+            )

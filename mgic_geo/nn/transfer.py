@@ -1,0 +1,59 @@
+"""Restriction and prolongation between two channel grids."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from mgic_geo.nn.pointwise import GroupedPointwise
+
+
+class _Transfer(GroupedPointwise):
+    """A grouped pointwise map without bias whose rows start as weighted averages."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, groups: int = 1, channel_axis: int = -1
+    ) -> None:
+        super().__init__(in_channels, out_channels, groups, bias=False, channel_axis=channel_axis)
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Positive random weights whose rows sum to 1, so that features neither vanish nor grow."""
+        # Bounded away from 0: every channel of a group takes part from the start.
+        nn.init.uniform_(self.weight, 0.1, 1.0)
+        self.weight.div_(self.weight.sum(dim=-1, keepdim=True))
+
+
+class Restriction(_Transfer):
+    r"""Restriction :math:`x^{(j+1)} = R_j x^{(j)}`: halves the channels, group by group.
+
+    A grouped pointwise map without bias, initialised with positive weights whose rows sum to 1 (`MGIC
+    <https://arxiv.org/abs/2011.09128>`_, section 3.3). It has ``channels ** 2 / (2 * groups)`` weights.
+
+    Args:
+        channels: Width :math:`c_j` of the fine grid, even.
+        groups: Number of groups; divides :math:`c_j / 2`.
+        channel_axis: ``-1`` for node features, ``1`` for images.
+    """
+
+    def __init__(self, channels: int, groups: int = 1, channel_axis: int = -1) -> None:
+        if channels % 2:
+            raise ValueError(f"channels = {channels} cannot be halved; use {channels + 1}")
+        super().__init__(channels, channels // 2, groups, channel_axis)
+
+
+class Prolongation(_Transfer):
+    r"""Prolongation :math:`P_j`: from the coarse grid back to twice as many channels.
+
+    It has the transposed structure of :class:`Restriction` and weights of its own.
+
+    Args:
+        channels: Width :math:`c_j` of the *fine* grid, even.
+        groups: Number of groups; divides :math:`c_j / 2`.
+        channel_axis: ``-1`` for node features, ``1`` for images.
+    """
+
+    def __init__(self, channels: int, groups: int = 1, channel_axis: int = -1) -> None:
+        if channels % 2:
+            raise ValueError(f"channels = {channels} cannot be halved; use {channels + 1}")
+        super().__init__(channels // 2, channels, groups, channel_axis)
