@@ -4,11 +4,13 @@ from mgic_geo.datasets._base import CloudDataset
 from mgic_geo.datasets._sampling import sample_points
 from mgic_geo.datasets._split import train_val_split
 from mgic_geo.datasets.clouds import PointClouds
+from mgic_geo.datasets.furniture import Furniture10
 from mgic_geo.datasets.modelnet import MODELNET10_CLASSES, ModelNet10
 
 __all__ = [
     "MODELNET10_CLASSES",
     "CloudDataset",
+    "Furniture10",
     "ModelNet10",
     "PointClouds",
     "sample_points",
