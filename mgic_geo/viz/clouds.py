@@ -20,7 +20,7 @@ def plot_clouds(
     labels: Sequence[str],
     path: str | os.PathLike[str],
     columns: int = 5,
-    azimuth: float = 30.0,
+    azimuth: float = -40.0,
     elevation: float = 25.0,
 ) -> Path:
     """Draws clouds side by side, each scaled to its cell, coloured by height, z up.

@@ -147,8 +147,17 @@ def bathtub(dice: Dice) -> list[Solid]:
         path = [(float(x), float(y), 0.0) for x, y in half]
         high = dice.between(0.12, 0.25)
         solids.append(band(path, 0.7 * rim, high, UP).at(z=h + high / 2 - 0.02))
-    if kind == "inset" and dice.chance(0.25):  # tiled surround
-        solids.append(box(0.03, d, h + dice.between(0.3, 0.8)).at(x=w / 2))
+    walls = dice.pick(0, 0, 0, 0, 1, 2) if kind == "inset" else 0  # tiled surround, or a screen
+    tall = h + dice.between(0.3, 0.8)
+    solids += [box(0.03, d, tall).at(x=w / 2)] if walls > 0 else []
+    solids += [box(w, 0.03, tall).at(y=d / 2)] if walls > 1 else []
+    if kind in ("inset", "whirl") and dice.chance(0.2):  # steps up to it
+        wide, rise = dice.between(0.4, 1.0) * d, h / 3
+        step = box(0.3, wide, rise).at(x=-w / 2 - 0.15)
+        solids += [step, step.at(x=-0.3), step.at(z=rise)]
+    if dice.chance(0.25):  # grips
+        grip = [(in_w / 2, -0.15, h), (in_w / 2, -0.12, h + 0.08), (in_w / 2, 0.12, h + 0.08)]
+        solids += both(tube([*grip, (in_w / 2, 0.15, h)], 0.015, SIDE))
     if dice.chance(0.55):  # faucet
         y, tall = dice.pick(-1.0, 1.0) * (d / 2 - rim / 2), dice.between(0.1, 0.25)
         inward = -0.12 if y > 0 else 0.12

@@ -29,6 +29,8 @@ _FAMILIES: dict[str, Callable[[Dice], list[Solid]]] = {
     "toilet": toilet,
 }
 CLASSES = tuple(_FAMILIES)
+# ModelNet-10 turns what stands along a wall to face -x, and the rest to face -y.
+_FACING_X = frozenset({"desk", "dresser", "monitor", "night_stand", "sofa", "table"})
 SPLITS = ("train", "test")
 
 
@@ -36,14 +38,15 @@ def furniture_mesh(class_name: str, seed: int | Sequence[int] | np.random.Genera
     """Makes one piece of furniture out of overlapping closed solids.
 
     Style and proportions are drawn first; then, as in collections from the web, every axis is
-    stretched a little, and one piece in twelve does not face the front.
+    stretched a little, and one piece in twelve faces elsewhere.
 
     Args:
         class_name: One of the ten classes of ModelNet-10.
         seed: Decides the shape: an integer, several, or a generator that is advanced.
 
     Returns:
-        A mesh in metres, z up, standing on z = 0, the front towards -y.
+        A mesh in metres, z up, standing on z = 0, with the heading that its class has in
+        ModelNet-10: the front of beds, chairs and toilets towards -y, of the others towards -x.
 
     Raises:
         DataError: An unknown class.
@@ -57,8 +60,11 @@ def furniture_mesh(class_name: str, seed: int | Sequence[int] | np.random.Genera
     dice = Dice(np.random.default_rng(seed))
     solid = join(_FAMILIES[class_name](dice))
     solid = solid.stretch(*(float(np.exp(dice.between(-0.16, 0.16))) for _ in range(3)))
+    heading = -90.0 if class_name in _FACING_X else 0.0
     if dice.chance(1.0 / 12.0):
-        solid = solid.turn(dice.pick(90.0, 180.0, 270.0))
+        heading += dice.pick(90.0, 180.0, 270.0)
+    if heading != 0.0:
+        solid = solid.turn(heading)
     return Mesh(solid.at(z=-float(solid.vertices[:, 2].min())).vertices, solid.faces)
 
 
