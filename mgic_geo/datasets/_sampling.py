@@ -28,7 +28,7 @@ from mgic_geo.transforms import farthest_point_sample, poisson_disk, sample_surf
 SAMPLINGS = ("surface", "fps", "poisson")
 _CHUNK = 16  # shapes a worker gets at a time
 _Result: TypeAlias = "NDArray[np.float32] | Exception"
-_WORTH_A_WORKER = 64  # shapes; starting a process takes as long as reading about that many
+_WORTH_A_WORKER = 150  # shapes; starting a process takes as long as sampling about that many
 
 
 @dataclass(frozen=True)
