@@ -43,7 +43,7 @@ def cache_path(root: str | os.PathLike[str], prefix: str, settings: Mapping[str,
 def load_cache(path: Path) -> SampledClouds | None:
     """Reads a cache file; :obj:`None` where it is missing or damaged."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(os.fspath(path), framework="pt") as file:
             metadata = file.metadata()
             return SampledClouds(
                 file.get_tensor("points"),
