@@ -30,3 +30,8 @@ def use_compiled(x: Tensor) -> bool:
         and x.device.type == "cpu"
         and x.dtype in (torch.float32, torch.float64)
     )
+
+
+def kernel_backend() -> str:
+    """``"numba"`` or ``"torch"``: what runs on the CPU here."""
+    return "torch" if compiled is None else "numba"

@@ -2,12 +2,28 @@
 
 from mgic_geo.models.point_classifier import GraphBlock, PointClassifier
 from mgic_geo.models.registry import create_model, describe_model, list_models, register_model
+from mgic_geo.models.weights import (
+    DEFAULT_WEIGHTS,
+    WeightsInfo,
+    list_weights,
+    load_model,
+    load_state,
+    read_weights_info,
+    save_weights,
+)
 
 __all__ = [
+    "DEFAULT_WEIGHTS",
     "GraphBlock",
     "PointClassifier",
+    "WeightsInfo",
     "create_model",
     "describe_model",
     "list_models",
+    "list_weights",
+    "load_model",
+    "load_state",
+    "read_weights_info",
     "register_model",
+    "save_weights",
 ]

@@ -1,0 +1,144 @@
+"""Weights that describe their model, and those that travel with the package."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from mgic_geo.errors import CheckpointError
+from mgic_geo.io import atomic_write
+from mgic_geo.models.registry import create_model
+
+_FORMAT = "mgic_geo-1"
+DEFAULT_WEIGHTS = "modelnet10-mgic-diffgcn"
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """What a weights file says of itself.
+
+    Args:
+        model: Name in the registry.
+        model_args: Its options.
+        classes: Names of the classes, in the order of the logits.
+        num_points: Points a cloud that it was trained on.
+    """
+
+    model: str
+    model_args: dict[str, Any]
+    classes: tuple[str, ...]
+    num_points: int
+
+
+def list_weights() -> list[str]:
+    """Names of the weights that travel with the package."""
+    folder = files("mgic_geo") / "weights"
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("_"))
+
+
+def weights_path(name_or_path: str | os.PathLike[str]) -> Path:
+    """The safetensors file of shipped weights, of a run folder (its ``best``), or the path itself.
+
+    Raises:
+        CheckpointError: There is nothing of that name.
+    """
+    path = Path(name_or_path)
+    if str(name_or_path) in list_weights():
+        return Path(str(files("mgic_geo") / "weights" / str(name_or_path) / "model.safetensors"))
+    if path.is_dir():
+        path = next((p for p in (path / "best.safetensors", path / "last.safetensors") if p.is_file()), path)
+    if not path.is_file():
+        raise CheckpointError(
+            f"no weights at {name_or_path}: give a .safetensors file, a run folder, or one of "
+            f"{', '.join(list_weights()) or '(none shipped)'}"
+        )
+    return path
+
+
+def save_weights(path: str | os.PathLike[str], model: nn.Module, info: WeightsInfo) -> None:
+    """Writes a model's state and its description as safetensors, whole or not at all."""
+    metadata = {
+        "format": _FORMAT,
+        "model": info.model,
+        "model_args": json.dumps(info.model_args),
+        "classes": json.dumps(info.classes),
+        "num_points": str(info.num_points),
+    }
+    state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    with atomic_write(path, "wb") as file:
+        file.write(save(state, metadata=metadata))
+
+
+def read_weights_info(path: str | os.PathLike[str]) -> WeightsInfo:
+    """Reads the description alone.
+
+    Raises:
+        CheckpointError: The file is damaged or was not written by :func:`save_weights`.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from error
+    if meta.get("format") != _FORMAT:
+        raise CheckpointError(f"{path}: not weights of this package (no {_FORMAT} header)")
+    return WeightsInfo(
+        meta["model"],
+        json.loads(meta["model_args"]),
+        tuple(json.loads(meta["classes"])),
+        int(meta["num_points"]),
+    )
+
+
+def load_state(model: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Loads weights into a model that must fit exactly.
+
+    Raises:
+        CheckpointError: They belong to another model; the message names the first misfit.
+    """
+    read_weights_info(path)
+    own = model.state_dict()
+    with safe_open(path, framework="pt") as file:
+        names = set(file.keys())
+        for name in sorted(names ^ set(own)):
+            where = "lack" if name in own else "have an unknown"
+            raise CheckpointError(f"{path}: weights of another model (they {where} {name!r})")
+        state = {name: file.get_tensor(name) for name in names}
+    for name, tensor in state.items():
+        if tensor.shape != own[name].shape:
+            raise CheckpointError(
+                f"{path}: weights of another model ({name!r} is {list(tensor.shape)}, "
+                f"expected {list(own[name].shape)})"
+            )
+    model.load_state_dict(state)
+
+
+def load_model(
+    name_or_path: str | os.PathLike[str] = DEFAULT_WEIGHTS, device: str | torch.device = "cpu"
+) -> tuple[nn.Module, WeightsInfo]:
+    """Builds a model from weights, in evaluation mode.
+
+    Args:
+        name_or_path: Shipped weights by name, a ``.safetensors`` file, or a run folder.
+        device: Where to put it.
+
+    Raises:
+        CheckpointError: The weights are missing, damaged or of another model.
+    """
+    path = weights_path(name_or_path)
+    info = read_weights_info(path)
+    try:
+        model = create_model(info.model, num_classes=len(info.classes), **info.model_args)
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{path}: its model cannot be built ({error})") from error
+    load_state(model, path)
+    return model.to(device).eval(), info

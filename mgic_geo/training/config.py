@@ -1,0 +1,138 @@
+"""Everything that determines a training run."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mgic_geo.errors import MgicGeoError
+from mgic_geo.io import atomic_write
+
+
+@dataclass
+class AugmentConfig:
+    """Random changes of a training cloud; 0 switches one off.
+
+    Args:
+        scale: Largest relative change of the size along each axis; 0.2 draws factors in [0.8, 1.2].
+        shift: Largest shift along each axis, in radii of the cloud.
+        rotate_degrees: Largest rotation about the up axis.
+        flip: Probability of mirroring each horizontal axis.
+        jitter: Standard deviation of the noise on coordinates, in radii of the cloud.
+        drop: Largest share of the points that is left out, drawn anew for each batch.
+    """
+
+    scale: float = 0.2
+    shift: float = 0.0
+    rotate_degrees: float = 10.0
+    flip: float = 0.5
+    jitter: float = 0.01
+    drop: float = 0.3
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value < 0.0 or (name in ("scale", "flip", "drop") and value > 1.0 - (name != "flip") * 1e-6):
+                raise MgicGeoError(f"augment.{name} = {value} is out of range")
+
+
+@dataclass
+class TrainConfig:
+    """One training run; also a YAML file and the options of ``mgic-geo train``.
+
+    Args:
+        data: ``furniture10`` (made on the spot), ``modelnet10``, or the path of an npz file or of a
+            folder of shapes.
+        root: Folder for downloads and processed clouds.
+        num_points: Points a cloud.
+        val_fraction: Share of each class, the last by name, that chooses the epoch; 0 trains on all
+            and keeps the last epoch.
+        model: Name in the registry, see ``mgic-geo models``.
+        width: Channels of all layers.
+        group_size: Group size of the channel hierarchy.
+        coarsest: Largest width of its coarsest grid.
+        k: Neighbours a node in the graph.
+        residual: Skip connections around the graph blocks.
+        dropout: Dropout in the head.
+        correction_scale: Initial scale of the norms after prolongation.
+        epochs: Length of the learning-rate schedule in epochs.
+        stop_after: End the run after this many epochs of the schedule.
+        batch_size: Clouds a step and process.
+        lr: Peak learning rate of the one-cycle schedule.
+        warmup: Share of the schedule that the learning rate rises.
+        weight_decay: Weight decay of AdamW; norms and biases have none.
+        label_smoothing: Label smoothing of the cross-entropy.
+        clip_norm: Largest norm of the gradient; 0 for no limit.
+        augment: Random changes of the training clouds.
+        seed: Seed of weights, order and augmentation.
+        mixed_precision: ``no``, ``bf16`` or ``fp16``.
+        compile: Compile the model.
+        out: Run folder; ``runs/<data>-<model>`` if not given.
+        resume: Go on with the run in that folder.
+    """
+
+    data: str = "furniture10"
+    root: str = "datasets"
+    num_points: int = 1024
+    val_fraction: float = 0.125
+    model: str = "mgic_diffgcn"
+    width: int = 64
+    group_size: int = 8
+    coarsest: int = 16
+    k: int = 10
+    residual: bool = True
+    dropout: float = 0.3
+    correction_scale: float = 0.0
+    epochs: int = 10
+    stop_after: int | None = None
+    batch_size: int = 32
+    lr: float = 4e-3
+    warmup: float = 0.3
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.1
+    clip_norm: float = 1.0
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    seed: int = 0
+    mixed_precision: str = "no"
+    compile: bool = False
+    out: str | None = None
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("num_points", "epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise MgicGeoError(f"{name} = {getattr(self, name)}: it must be at least 1")
+        for name, top in (("val_fraction", 0.9), ("warmup", 1.0), ("dropout", 0.99)):
+            if not 0.0 <= getattr(self, name) <= top:
+                raise MgicGeoError(f"{name} = {getattr(self, name)}: it must be in [0, {top}]")
+        if self.mixed_precision not in ("no", "bf16", "fp16"):
+            raise MgicGeoError(f"mixed_precision = {self.mixed_precision!r}: use no, bf16 or fp16")
+        if self.k >= round(self.num_points * (1.0 - self.augment.drop)):
+            raise MgicGeoError(
+                f"k = {self.k} needs more than {self.k} points, and num_points = {self.num_points} "
+                f"with augment.drop = {self.augment.drop} may leave fewer: lower k or drop"
+            )
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return Path(self.out or f"runs/{Path(self.data).stem}-{self.model}")
+
+    @property
+    def last_epoch(self) -> int:
+        """Number of epochs that this run does."""
+        return min(self.stop_after or self.epochs, self.epochs)
+
+    def model_args(self) -> dict[str, Any]:
+        """Options for :func:`~mgic_geo.models.create_model`, the number of classes aside."""
+        names = ("width", "group_size", "coarsest", "k", "residual", "dropout", "correction_scale")
+        return {name: getattr(self, name) for name in names}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the YAML file that ``mgic-geo train FILE`` takes."""
+        with atomic_write(path, "w") as file:
+            yaml.safe_dump(dataclasses.asdict(self), file, sort_keys=False)

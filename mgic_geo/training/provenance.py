@@ -1,0 +1,51 @@
+"""What a result must say of its origin."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+import torch_geometric
+
+from mgic_geo import __version__
+from mgic_geo.kernels import kernel_backend
+
+
+def provenance() -> dict[str, str]:
+    """Command, commit, versions, device and date, as plain text."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+    return {
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "commit": _commit(),
+        "versions": f"mgic_geo {__version__}, torch {torch.__version__}, "
+        f"torch_geometric {torch_geometric.__version__}, python {platform.python_version()}",
+        "device": f"{device}, {torch.get_num_threads()} threads, {kernel_backend()} kernels",
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def _processor() -> str:
+    return f"{os.cpu_count()} x {platform.machine()} CPU"
+
+
+def _commit() -> str:
+    """The commit of the package's checkout, marked where files differ; empty for an installation."""
+    folder = Path(__file__).parents[2]
+    if not (folder / ".git").exists():
+        return ""
+    try:
+        return subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""

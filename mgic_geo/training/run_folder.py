@@ -1,0 +1,107 @@
+"""The files of a training run."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mgic_geo.errors import CheckpointError
+from mgic_geo.io import atomic_write
+from mgic_geo.training.config import TrainConfig
+
+COLUMNS = (
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+    "val_mean_class_accuracy",
+    "lr",
+    "seconds",
+)
+# What may differ when a run goes on: where and how, but nothing that changes its result.
+_FREE = {"resume", "out", "root", "stop_after", "compile"}
+
+
+class RunFolder:
+    """``config.yaml``, ``metrics.csv``, ``last`` and ``best`` weights, and the state to go on from.
+
+    Every file is replaced whole, so that an interrupted run leaves the previous epoch behind.
+
+    Args:
+        config: The run.
+
+    Raises:
+        CheckpointError: The folder holds a run already and ``resume`` is off, or holds another run.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.path = config.folder
+        self.config = config
+        if self.state_path.exists():
+            if not config.resume:
+                raise CheckpointError(
+                    f"{self.path} holds a run already: add --resume true to go on with it, "
+                    "or choose another folder with --out"
+                )
+        elif config.resume and not self.path.exists():
+            raise CheckpointError(f"{self.path}: there is no run to resume")
+
+    @property
+    def state_path(self) -> Path:
+        return self.path / "state.pt"
+
+    def start(self) -> None:
+        """Makes the folder and writes the config."""
+        self.config.save(self.path / "config.yaml")
+
+    def load_state(self) -> dict[str, Any] | None:
+        """The state of the last complete epoch, None for a fresh run.
+
+        Raises:
+            CheckpointError: The state is damaged or of a run with another config.
+        """
+        if not self.state_path.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(self.state_path, weights_only=True)
+        except Exception as error:
+            raise CheckpointError(f"{self.state_path}: damaged ({error})") from error
+        mine, theirs = _fixed(dataclasses.asdict(self.config)), _fixed(state["config"])
+        for name in mine:
+            if mine[name] != theirs.get(name):
+                raise CheckpointError(
+                    f"{self.path} holds a run with {name} = {theirs.get(name)}, not {mine[name]}: "
+                    "resume it with its own config, or choose another folder with --out"
+                )
+        return state
+
+    def save_state(self, **state: Any) -> None:
+        """Writes what :meth:`load_state` returns."""
+        with atomic_write(self.state_path, "wb") as file:
+            torch.save({"config": dataclasses.asdict(self.config), **state}, file)
+
+    def write_metrics(self, rows: list[dict[str, float]]) -> None:
+        """Writes ``metrics.csv``, one row an epoch."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        with atomic_write(self.path / "metrics.csv", "w") as file:
+            file.write(text.getvalue())
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """Writes ``result.json``."""
+        with atomic_write(self.path / "result.json", "w") as file:
+            json.dump(result, file, indent=2)
+            file.write("\n")
+
+
+def _fixed(config: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if name not in _FREE}
