@@ -23,9 +23,10 @@ install: $(READY)  ## make the virtual environment (PYTHON=, VENV=, EXTRAS=mesh,
 
 demo: export GLIBC_TUNABLES := $(MALLOC)
 demo: $(READY)  ## train on Furniture-10, then classify a mesh that it has never seen
-	$(BIN)/mgic-geo train --output $(DEMO)
+	@rm -f $(DEMO)/state.pt  # a demonstration starts afresh, where a run would ask to be resumed
+	$(BIN)/mgic-geo train --out $(DEMO)
 	$(BIN)/python -c "$$WRITE_MESH" $(DEMO)/unseen_chair.off
-	$(BIN)/mgic-geo predict --weights $(DEMO) $(DEMO)/unseen_chair.off
+	$(BIN)/mgic-geo predict $(DEMO)/unseen_chair.off --weights $(DEMO)
 	@echo "pictures: $(DEMO)/confusion.png $(DEMO)/curves.png"
 
 test: $(READY)  ## the whole suite, warnings as errors, less the tests marked slow
