@@ -111,7 +111,7 @@ class RandomPointDropout(BaseTransform):
         ratio = self.max_ratio * float(torch.rand((), generator=self.generator, device=device))
         order = torch.rand(pos.size(0), generator=self.generator, device=device).argsort()
         keep = torch.ones(pos.size(0), dtype=torch.bool, device=pos.device)
-        keep[order[: min(int(ratio * pos.size(0)), pos.size(0) - 1)].to(pos.device)] = False
+        keep[order[: int(ratio * pos.size(0))].to(pos.device)] = False  # ratio < 1: one stays
         return data.subgraph(keep)
 
     def __repr__(self) -> str:

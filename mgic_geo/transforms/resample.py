@@ -90,8 +90,7 @@ class FarthestPointSampling(_Resample):
     """Keeps points that are far from each other, see :func:`farthest_point_sample`.
 
     PyG has the operator (``torch_geometric.nn.fps``, with ``pyg-lib``) but no transform. The
-    points come in the order of picking, so that any first part of them is well spread too;
-    where the data has edges already, they keep their order.
+    points come in the order of picking, so that any first part of them is well spread too.
 
     Args:
         num_points: Number of points to keep.
@@ -107,4 +106,4 @@ class FarthestPointSampling(_Resample):
     def forward(self, data: Data) -> Data:
         seed = self._draw_seed()
         index = farthest_point_sample(data.pos, self.num_points, seed, data.batch)
-        return data.subgraph(index.sort().values if "edge_index" in data else index)
+        return data.subgraph(index)

@@ -42,12 +42,10 @@ def sample_surface(
     cumulative = np.cumsum(0.5 * np.linalg.norm(np.cross(edge1, edge2), axis=1))
     if not np.isfinite(cumulative[-1]):
         raise DataError("the mesh has NaN or infinite coordinates; remove or repair those vertices")
-    if cumulative[-1] <= 0.0:
+    if cumulative[-1] < np.finfo(np.float64).tiny:  # above it, u * total stays below total
         raise DataError(f"the mesh has {len(corner)} faces but no area: nothing to sample")
     draws = rng.random((3, num_points))
     face = np.searchsorted(cumulative, draws[0] * cumulative[-1], side="right")
-    # u * total can round up to total; the last face that has area owns that end.
-    face = np.minimum(face, np.searchsorted(cumulative, cumulative[-1]))
     root = np.sqrt(draws[1])[:, None]
     share = draws[2][:, None]
     points: Floats = corner[face] + root * ((1.0 - share) * edge1[face] + share * edge2[face])

@@ -83,7 +83,13 @@ def test_normalize_sphere_forgets_place_and_size(shape: tuple[int, ...]) -> None
     torch.testing.assert_close(out.mean(-2), torch.zeros_like(out.mean(-2)))
     torch.testing.assert_close(out.norm(dim=-1).amax(-1), torch.ones(shape[:-2]).double())
     torch.testing.assert_close(T.normalize_sphere(40.0 * pos - 1e4), out)
-    assert T.NormalizeSphere()(Data(pos=pos.float())).pos.dtype == torch.float32
+
+
+def test_normalize_sphere_keeps_a_far_scan_in_single_precision() -> None:
+    far = torch.randn(50, 3) + 1e4
+    out = T.NormalizeSphere()(Data(pos=far)).pos
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out, T.normalize_sphere(far.double()).float(), rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +97,8 @@ def test_normalize_sphere_forgets_place_and_size(shape: tuple[int, ...]) -> None
     [
         (torch.full((9, 3), 1.1e6), "all 9 points of a cloud coincide"),
         (torch.zeros(1, 3), "coincide"),
+        (torch.full((7, 3), 0.1, dtype=torch.float64), "coincide"),
+        (torch.tensor([[1e6, 0, 0], [1e6 + 0.0625, 0, 0]]), "coincide"),
         (torch.tensor([[0.0, 0, torch.nan], [1, 1, 1]]), "1 points have NaN"),
         (torch.zeros(0, 3), "n >= 1"),
     ],
