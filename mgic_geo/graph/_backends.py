@@ -52,7 +52,10 @@ def dense(
     """All distances and ``topk``: batched over clouds of one size, in chunks of bounded memory."""
     sizes_x, sizes_y = np.diff(ptr_x), np.diff(ptr_y)
     if sizes_x.size and (sizes_x == sizes_x[0]).all() and (sizes_y == sizes_y[0]).all():
-        clouds = x.view(len(sizes_x), int(sizes_x[0]), -1), y.view(len(sizes_y), int(sizes_y[0]), -1)
+        clouds = (
+            x.view(len(sizes_x), int(sizes_x[0]), -1),
+            y.view(len(sizes_y), int(sizes_y[0]), -1),
+        )
         start = torch.as_tensor(ptr_x[:-1], device=x.device).view(-1, 1, 1)
         return (_dense_batch(*clouds, k) + start).view(-1, k)
     tables = [
@@ -65,8 +68,10 @@ def dense(
 
 def _dense_batch(x: Tensor, y: Tensor, k: int) -> Tensor:
     # The expansion |x|^2 - 2 x y + |y|^2 loses the small distances, which are the ones that count.
-    mode = "donot_use_mm_for_euclid_dist" if x.size(-1) <= KDTREE_MAX_DIM else (
-        "use_mm_for_euclid_dist_if_necessary"
+    mode = (
+        "donot_use_mm_for_euclid_dist"
+        if x.size(-1) <= KDTREE_MAX_DIM
+        else ("use_mm_for_euclid_dist_if_necessary")
     )
     rows = max(_DENSE_CHUNK // max(x.size(0) * x.size(1), 1), 1)
     return torch.cat(

@@ -65,7 +65,9 @@ class DifferentialOperators(NamedTuple):
         return DifferentialOperators(**moved)
 
 
-def differential_operators(pos: Tensor, edge_index: Tensor | Neighborhoods) -> DifferentialOperators:
+def differential_operators(
+    pos: Tensor, edge_index: Tensor | Neighborhoods
+) -> DifferentialOperators:
     """Builds the :class:`DifferentialOperators` of a graph with positions.
 
     Clouds batched the PyG way (one disconnected graph) need nothing more; equal and unequal sizes alike.

@@ -71,9 +71,7 @@ def _forward_diagonals(x, mix, rowptr, col, weight):
                         + row[6, q] * m[r, 6, q]
                     )
                 for q in range(channels):
-                    y[i, q] += (
-                        low[r, q] * z[size + q - r] + (1 - low[r, q]) * z[2 * size + q - r]
-                    )
+                    y[i, q] += low[r, q] * z[size + q - r] + (1 - low[r, q]) * z[2 * size + q - r]
     return y
 
 
@@ -106,8 +104,7 @@ def _grad_mix_diagonals(x, grad, groups, parts, rowptr, col, weight):
                 for n in range(4):
                     for q in range(channels):
                         turned[n, q] = (
-                            low[r, q] * margin[n, size + q + r]
-                            + (1 - low[r, q]) * margin[n, q + r]
+                            low[r, q] * margin[n, size + q + r] + (1 - low[r, q]) * margin[n, q + r]
                         )
                 for t in range(7):
                     for q in range(channels):
@@ -178,7 +175,10 @@ def _grad_mix_groups(x, grad, groups, parts, rowptr, col, weight):
                         for o in range(out):
                             q = g * out + o
                             acc[o] += (
-                                f0 * some[0, q] + f1 * some[1, q] + f2 * some[2, q] + f3 * some[3, q]
+                                f0 * some[0, q]
+                                + f1 * some[1, q]
+                                + f2 * some[2, q]
+                                + f3 * some[3, q]
                             )
     return partial.sum(axis=0)
 

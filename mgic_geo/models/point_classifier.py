@@ -105,9 +105,7 @@ class PointClassifier(nn.Module):
 
         def stage(depth: int) -> nn.ModuleList:
             return nn.ModuleList(
-                MGIC(
-                    relaxation, width, group_size, coarsest, correction_scale=correction_scale
-                )
+                MGIC(relaxation, width, group_size, coarsest, correction_scale=correction_scale)
                 if mgic
                 else relaxation(width, 1)
                 for _ in range(depth)

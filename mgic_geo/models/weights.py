@@ -55,7 +55,9 @@ def weights_path(name_or_path: str | os.PathLike[str]) -> Path:
     if str(name_or_path) in list_weights():
         return Path(str(files("mgic_geo") / "weights" / str(name_or_path) / "model.safetensors"))
     if path.is_dir():
-        path = next((p for p in (path / "best.safetensors", path / "last.safetensors") if p.is_file()), path)
+        path = next(
+            (p for p in (path / "best.safetensors", path / "last.safetensors") if p.is_file()), path
+        )
     if not path.is_file():
         raise CheckpointError(
             f"no weights at {name_or_path}: give a .safetensors file, a run folder, or one of "

@@ -84,12 +84,12 @@ class MLP(nn.Sequential):
                 layers.append(GroupedPointwise(width_in, width_out, groups, plain, channel_axis))
                 continue
             layers.append(
-                DenseBlock(width_in, width_out, groups, norm, False, bias, channel_axis=channel_axis)
+                DenseBlock(
+                    width_in, width_out, groups, norm, False, bias, channel_axis=channel_axis
+                )
             )
             if dropout > 0.0:
                 layers.append(nn.Dropout(dropout))
         super().__init__(*layers)
         self.widths = tuple(widths)
         self.groups = groups
-
-

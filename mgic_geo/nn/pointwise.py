@@ -70,7 +70,9 @@ class GroupedPointwise(nn.Module):
         self.out_channels = out_channels
         self.groups = groups
         self.channel_axis = channel_axis
-        self.weight = nn.Parameter(torch.empty(groups, out_channels // groups, in_channels // groups))
+        self.weight = nn.Parameter(
+            torch.empty(groups, out_channels // groups, in_channels // groups)
+        )
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
         self.reset_parameters()
 

@@ -36,7 +36,9 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value < 0.0 or (name in ("scale", "flip", "drop") and value > 1.0 - (name != "flip") * 1e-6):
+            if value < 0.0 or (
+                name in ("scale", "flip", "drop") and value > 1.0 - (name != "flip") * 1e-6
+            ):
                 raise MgicGeoError(f"augment.{name} = {value} is out of range")
 
 

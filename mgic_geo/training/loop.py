@@ -96,9 +96,7 @@ class _Trainer:
             config.model, config.model_args(), splits.classes, config.num_points
         )
         torch.manual_seed(config.seed)
-        model = create_model(
-            config.model, num_classes=len(splits.classes), **self.info.model_args
-        )
+        model = create_model(config.model, num_classes=len(splits.classes), **self.info.model_args)
         optimizer = AdamW(parameter_groups(model, config.weight_decay), lr=config.lr)
         size = min(config.batch_size, max(len(splits.train) // accelerator.num_processes, 1))
         loader: DataLoader[Any] = DataLoader(
@@ -184,7 +182,9 @@ class _Trainer:
                 row["val_loss"] = round(loss, 6)
                 row["val_accuracy"] = round(matrix.accuracy, 6)
                 row["val_mean_class_accuracy"] = round(score, 6)
-                text += f"  validation {100 * matrix.accuracy:.2f} %, mean class {100 * score:.2f} %"
+                text += (
+                    f"  validation {100 * matrix.accuracy:.2f} %, mean class {100 * score:.2f} %"
+                )
             self.rows.append(row)
             self._save(score)
             print(f"{text}  ({seconds:.1f} s)", flush=True)

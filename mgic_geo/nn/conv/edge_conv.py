@@ -93,7 +93,10 @@ class EdgeConv(nn.Module):
         )
 
     def message(self, x_i: Tensor, x_j: Tensor) -> Tensor:
-        pair = torch.stack([x_i.unflatten(-1, (self.groups, -1)), (x_j - x_i).unflatten(-1, (self.groups, -1))], dim=-2)
+        pair = torch.stack(
+            [x_i.unflatten(-1, (self.groups, -1)), (x_j - x_i).unflatten(-1, (self.groups, -1))],
+            dim=-2,
+        )
         return self.nn(pair.flatten(-3))
 
     def _reduce(self) -> str:
@@ -117,5 +120,3 @@ class EdgeConv(nn.Module):
 
     def extra_repr(self) -> str:
         return f"groups={self.groups}, aggr={self.aggr!r}"
-
-
