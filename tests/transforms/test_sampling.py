@@ -34,13 +34,15 @@ def test_the_seed_decides_and_a_generator_advances() -> None:
     assert (first != sample_surface(CORNERS, FACES, 50, rng)).any()
 
 
-def test_a_degenerate_last_face_is_never_drawn() -> None:
-    class Top(np.random.Generator):
+@pytest.mark.parametrize(("draw", "height"), [(0.0, 0.0), (np.nextafter(1.0, 0.0), 5.0)])
+def test_degenerate_faces_at_either_end_are_never_drawn(draw: float, height: float) -> None:
+    class Fixed(np.random.Generator):
         def random(self, size: tuple[int, ...]) -> np.ndarray:  # type: ignore[override]
-            return np.full(size, np.nextafter(1.0, 0.0))
+            return np.full(size, draw)
 
-    points = sample_surface(CORNERS, FACES, 3, Top(np.random.PCG64(0)))
-    assert (points[:, 2] == 5.0).all()
+    faces = np.array([[5, 5, 4], *FACES, [0, 0, 0]])
+    points = sample_surface(CORNERS, faces, 3, Fixed(np.random.PCG64(0)))
+    assert (points[:, 2] == height).all()
 
 
 @pytest.mark.parametrize(
