@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+from accelerate import PartialState
 from jsonargparse import ArgumentParser, Namespace
 
 from mgic_geo.training import TrainConfig, TrainResult, train
@@ -28,7 +29,8 @@ def run(options: Namespace) -> None:
             file=sys.stderr,
         )
         raise
-    _report(result)
+    if PartialState().is_main_process:
+        _report(result)
 
 
 def _report(result: TrainResult) -> None:

@@ -42,6 +42,8 @@ class WeightsInfo:
 def list_weights() -> list[str]:
     """Names of the weights that travel with the package."""
     folder = files("mgic_geo") / "weights"
+    if not folder.is_dir():
+        return []
     return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("_"))
 
 
