@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 BlockCount = Callable[[int, int], int]
 
@@ -39,8 +40,9 @@ class ChannelHierarchy:
 
     There are :math:`\lceil \log_2 (c / s_c) \rceil` coarsenings, none where :math:`c \le s_c`. Each
     grid but the coarsest is relaxed in groups of :math:`s_j`, the largest integer up to :math:`s_g`
-    that divides every width its block uses; the coarsest is dense. From `"MGIC: Multigrid-in-Channels
-    Neural Network Architectures" <https://arxiv.org/abs/2011.09128>`_, sections 3.1 and 3.4.
+    that divides every width its block uses; the coarsest is dense. From `"MGIC:
+    Multigrid-in-Channels Neural Network Architectures" <https://arxiv.org/abs/2011.09128>`_,
+    sections 3.1 and 3.4.
 
     Args:
         channels: Width :math:`c` of the finest grid.
@@ -70,9 +72,8 @@ class ChannelHierarchy:
         extra_level: bool = False,
         hidden_widths: Callable[[int], Iterable[int]] | None = None,
     ) -> None:
-        for name, value in [("channels", channels), ("group_size", group_size)] + [
-            ("coarsest", coarsest)
-        ]:
+        numbers = {"channels": channels, "group_size": group_size, "coarsest": coarsest}
+        for name, value in numbers.items():
             if value < 1:
                 raise ValueError(f"{name} = {value}: it must be at least 1")
         self.channels = channels
@@ -104,8 +105,8 @@ class ChannelHierarchy:
                 near = " or ".join(str(c) for c in (below, below + step) if c > 0)
                 raise ValueError(
                     f"channels = {self.channels} gives the odd width {widths[-1]}, which cannot be "
-                    f"halved towards coarsest = {self.coarsest}; the nearest channels that work are "
-                    f"{near}, or set coarsest to at least {widths[-1]}"
+                    f"halved towards coarsest = {self.coarsest}; the nearest channels that work "
+                    f"are {near}, or set coarsest to at least {widths[-1]}"
                 )
             widths.append(widths[-1] // 2)
         return tuple(widths)
@@ -119,14 +120,15 @@ class ChannelHierarchy:
         r"""Weights of all :math:`R_j` and :math:`P_j`: :math:`\sum_j 2 c_j c_{j+1} / g_j`."""
         return sum(
             2 * fine.width * coarse.width // fine.transfer_groups
-            for fine, coarse in zip(self.levels, self.levels[1:], strict=False)
+            for fine, coarse in pairwise(self.levels)
         )
 
     def parameters(self, block: int | BlockCount = 1, norm: int = 2) -> int:
         r"""Parameters of an MGIC block, equation (3.5) without its bound.
 
         .. math::
-            \sum_{j<n} \left( b(c_j, g_j) + \frac{2 c_j c_{j+1}}{g^{RP}_j} + \nu c_j \right) + b(c_n, 1)
+            \sum_{j<n} \left( b(c_j, g_j) + \frac{2 c_j c_{j+1}}{g^{RP}_j} + \nu c_j \right)
+            + b(c_n, 1)
 
         Args:
             block: Parameters :math:`b(c, g)` of the relaxation with ``c`` channels in ``g`` groups,

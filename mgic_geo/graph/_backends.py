@@ -1,8 +1,8 @@
 """Nearest-neighbour searches behind one signature.
 
-Each takes reference points ``x`` ``[N, D]``, queries ``y`` ``[M, D]`` and row pointers of their clouds
-(lists of ints) and returns the index table ``[M, k]`` into ``x``, nearest first. Every reference cloud
-has at least ``k`` points; the caller has seen to that.
+Each takes reference points ``x`` ``[N, D]``, queries ``y`` ``[M, D]`` and row pointers of their
+clouds (lists of ints) and returns the index table ``[M, k]`` into ``x``, nearest first. Every
+reference cloud has at least ``k`` points; the caller has seen to that.
 """
 
 from __future__ import annotations

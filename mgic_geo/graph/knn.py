@@ -77,8 +77,9 @@ def knn_graph(
 ) -> Tensor:
     """The graph of the ``k`` nearest neighbours inside each cloud.
 
-    The name, arguments and edge order of PyG's ``knn_graph``, which needs ``pyg-lib``: edges are grouped
-    by node, the nearest neighbour first. All backends give the same graph, equal distances aside.
+    The name, arguments and edge order of PyG's ``knn_graph``, which needs ``pyg-lib``: edges are
+    grouped by node, the nearest neighbour first. All backends give the same graph, equal distances
+    aside.
 
     Args:
         x: Points ``[N, D]``, or clouds of one size ``[B, n, D]``.
@@ -115,7 +116,7 @@ def knn_graph(
 
 
 def _drop_self(table: Tensor, nodes: Tensor) -> Tensor:
-    """Removes each node from its own row, or the farthest where coincident points crowded it out."""
+    """Removes each node from its own row, or the farthest where coincident points hid it."""
     own = table == nodes
     own[:, -1] |= ~own.any(dim=1)
     return table[~own].view(table.size(0), -1)

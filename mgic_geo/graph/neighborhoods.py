@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Neighborhoods(NamedTuple):
-    """A graph as compressed rows: the neighbours of node ``i`` are ``col[rowptr[i]:rowptr[i + 1]]``.
+    """A graph as compressed rows: node ``i`` has the neighbours ``col[rowptr[i]:rowptr[i + 1]]``.
 
     Args:
         rowptr: int32 ``[N + 1]``.

@@ -24,19 +24,19 @@ class DifferentialOperators(NamedTuple):
         (G_a f)_i = \frac{1}{|N(i)|} \sum_j \hat u_{ij,a} \, (f_j - f_i), \qquad
         (L_a f)_i = \frac{1}{|N(i)|} \sum_j \hat u_{ij,a}^2 \, (f_j - f_i).
 
-    :math:`G_a` is the averaged derivative along the edges times their length; the :math:`L_a` sum up to
-    the graph Laplacian :math:`\frac{1}{|N(i)|} \sum_j (f_j - f_i)`. Neither has a unit: both are the same
-    for a cloud and its scaled or shifted copy, and their rows are bounded by 2, so that depth does not
-    amplify outliers. After `"DiffGCN: Graph Convolutional Networks via Differential Operators and
-    Algebraic Multigrid Pooling" <https://arxiv.org/abs/2006.04115>`_, without its division by the
-    distance.
+    :math:`G_a` is the averaged derivative along the edges times their length; the :math:`L_a` sum
+    up to the graph Laplacian :math:`\frac{1}{|N(i)|} \sum_j (f_j - f_i)`. Neither has a unit: both
+    are the same for a cloud and its scaled or shifted copy, and their rows are bounded by 2, so
+    that depth does not amplify outliers. After `"DiffGCN: Graph Convolutional Networks via
+    Differential Operators and Algebraic Multigrid Pooling" <https://arxiv.org/abs/2006.04115>`_,
+    without its division by the distance.
 
     Built once for a graph by :func:`differential_operators` and shared by all layers and grids; the
     transposed operators, which the backward pass applies, come along.
 
     Args:
-        rowptr: First entry of each node, int32 ``[N + 1]``; a node's entries are its neighbours and,
-            last, itself.
+        rowptr: First entry of each node, int32 ``[N + 1]``; a node's entries are its neighbours
+            and, last, itself.
         col: Column of each entry, int32 ``[E + N]``.
         weight: The six weights of each entry, ``[E + N, 6]``: ``G_x, G_y, G_z, L_x, L_y, L_z``.
         rowptr_t: Row pointers of the transposed operators.
@@ -70,7 +70,8 @@ def differential_operators(
 ) -> DifferentialOperators:
     """Builds the :class:`DifferentialOperators` of a graph with positions.
 
-    Clouds batched the PyG way (one disconnected graph) need nothing more; equal and unequal sizes alike.
+    Clouds batched the PyG way (one disconnected graph) need nothing more; equal and unequal sizes
+    alike.
 
     Args:
         pos: Positions ``[N, 3]``.
@@ -98,7 +99,8 @@ def differential_operators(
     degree = graph.rowptr.diff().long()
     edges = torch.cat([direction, direction.square()], dim=-1) / degree[target].unsqueeze(-1)
 
-    # Each row gets one more entry, for the node itself, so that differences f_j - f_i need no gather.
+    # Each row gets one more entry, for the node itself, so that differences f_j - f_i need no
+    # gather.
     nodes = pos.size(0)
     rowptr = graph.rowptr + torch.arange(nodes + 1, dtype=torch.int32, device=pos.device)
     own = (rowptr[1:] - 1).long()

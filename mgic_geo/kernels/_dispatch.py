@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ def _load() -> ModuleType | None:
     return _numba
 
 
-compiled = _load()
+compiled: Any = _load()
 """The compiled kernels, or None; ``MGIC_GEO_KERNELS=torch`` switches them off."""
 
 

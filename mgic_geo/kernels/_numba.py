@@ -1,5 +1,7 @@
 """Compiled CPU kernels; each has a plain torch twin, which the tests hold it against."""
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 import numba
@@ -9,8 +11,8 @@ import numpy as np
 # stay visible, so "nnan" and "ninf" are left out.
 _FAST = {"contract", "reassoc", "nsz", "arcp"}
 _NODES_PER_TASK = 64
-# Up to this group size all groups are mixed at once, diagonal by diagonal; beyond it a group is long
-# enough to fill the vector units by itself.
+# Up to this group size all groups are mixed at once, diagonal by diagonal; beyond it a group is
+# long enough to fill the vector units by itself.
 _LARGEST_DIAGONAL = 16
 
 
@@ -38,8 +40,8 @@ def _derive(i, x, rowptr, col, weight, row):
 def _forward_diagonals(x, mix, rowptr, col, weight):
     """Mixing of small square groups in loops over all channels.
 
-    Diagonal r holds the weights from channel c to (c + r) mod size of every group, so its products are
-    one contiguous loop; a turn by r inside each group then brings them to their outputs.
+    Diagonal r holds the weights from channel c to (c + r) mod size of every group, so its products
+    are one contiguous loop; a turn by r inside each group then brings them to their outputs.
     """
     nodes, channels = x.shape
     size = mix.shape[2]
@@ -183,13 +185,13 @@ def _grad_mix_groups(x, grad, groups, parts, rowptr, col, weight):
     return partial.sum(axis=0)
 
 
-def diff_forward(x, mix, rowptr, col, weight):  # type: ignore[no-untyped-def]
+def diff_forward(x, mix, rowptr, col, weight):
     """``y[i, g o] = sum_tc (D_t x)[i, g c] mix[g, t, c, o]`` without the derivatives in memory."""
     small = mix.shape[2] == mix.shape[3] <= _LARGEST_DIAGONAL
     return (_forward_diagonals if small else _forward_groups)(x, mix, rowptr, col, weight)
 
 
-def diff_grad_mix(x, grad, groups, rowptr, col, weight):  # type: ignore[no-untyped-def]
+def diff_grad_mix(x, grad, groups, rowptr, col, weight):
     """``g[g, t, c, o] = sum_i (D_t x)[i, g c] grad[i, g o]``, a partial sum a thread."""
     small = x.shape[1] == grad.shape[1] <= _LARGEST_DIAGONAL * groups
     kernel = _grad_mix_diagonals if small else _grad_mix_groups
@@ -199,7 +201,7 @@ def diff_grad_mix(x, grad, groups, rowptr, col, weight):  # type: ignore[no-unty
 @numba.njit(cache=True, parallel=True)
 def neighbor_max(x, rowptr, col):
     """Maximum over the neighbours and whose it was; 0 and -1 where a node has none."""
-    nodes, channels = x.shape[0], x.shape[1]
+    channels = x.shape[1]
     count = rowptr.shape[0] - 1
     best = np.empty((count, channels), x.dtype)
     who = np.empty((count, channels), np.int32)

@@ -60,8 +60,9 @@ def diff_conv(
     .. math::
         y_{i, g o} = \sum_{t, c} f_{i, t, g c} \, M_{g, t, c, o}
 
-    with :math:`f` as in :func:`derive`. It is linear in ``x`` and in ``mix``; the gradient with respect
-    to ``x`` is the same operator on the transposed graph, which therefore comes along ready-made.
+    with :math:`f` as in :func:`derive`. It is linear in ``x`` and in ``mix``; the gradient with
+    respect to ``x`` is the same operator on the transposed graph, which therefore comes along
+    ready-made.
 
     Args:
         x: Features ``[N, C]``, float32 or float64.

@@ -54,9 +54,9 @@ def _edgeconv(in_channels: int, out_channels: int, groups: int) -> nn.Module:
 class PointClassifier(nn.Module):
     r"""Classifies point clouds: graph layers on the k-NN graph, global max pooling, a small head.
 
-    Table 10 of `MGIC <https://arxiv.org/abs/2011.09128>`_: G-conv, 2 x G-conv, MLP, 3 x G-conv, MLP,
-    max pooling, 3 x MLP, FC, all of one width. The first G-conv takes the coordinates and is dense; with
-    ``mgic=True`` the other five are MGIC blocks.
+    Table 10 of `MGIC <https://arxiv.org/abs/2011.09128>`_: G-conv, 2 x G-conv, MLP, 3 x G-conv,
+    MLP, max pooling, 3 x MLP, FC, all of one width. The first G-conv takes the coordinates and is
+    dense; with ``mgic=True`` the other five are MGIC blocks.
 
     Args:
         conv: ``conv(in_channels, out_channels, groups)`` builds a graph convolution.
@@ -72,8 +72,8 @@ class PointClassifier(nn.Module):
             :class:`~mgic_geo.nn.MGIC`.
 
     Shapes:
-        - **pos:** :math:`(N, 3)` with **batch** :math:`(N)`, or :math:`(B, n, 3)`; any unit of length,
-          though the shipped weights expect clouds centred and scaled to the unit sphere
+        - **pos:** :math:`(N, 3)` with **batch** :math:`(N)`, or :math:`(B, n, 3)`; any unit of
+          length, though the shipped weights expect clouds centred and scaled to the unit sphere
         - **output:** logits :math:`(B, C)`
     """
 

@@ -9,6 +9,8 @@ from mgic_geo.nn.shortcut import DepthwiseShortcut, PointwiseShortcut
 from mgic_geo.nn.transfer import Prolongation, Restriction
 
 __all__ = [
+    "MGIC",
+    "MLP",
     "BatchNorm",
     "DenseBlock",
     "DepthwiseShortcut",
@@ -16,8 +18,6 @@ __all__ = [
     "DynamicEdgeConv",
     "EdgeConv",
     "GroupedPointwise",
-    "MGIC",
-    "MLP",
     "PointwiseShortcut",
     "Prolongation",
     "Restriction",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import Tensor, nn
+from torch_geometric.nn.inits import reset
 
 from mgic_geo.hierarchy import ChannelHierarchy
 from mgic_geo.nn.norm import Norm, make_norm
@@ -21,11 +22,11 @@ class MGIC(nn.Module):
         y_n &= B_n(x_n) \\
         y_j &= B_j\left( x_j + N_j\left( P_j (y_{j+1} - x_{j+1}) \right) \right)
 
-    for :math:`j = n-1, \ldots, 0`. :math:`B_n` is dense and couples all channels of the coarsest grid;
-    the others work in groups of :math:`s_g`. Parameters and work are linear in the width, and every
-    output channel depends on every input channel. If every block is the identity, so is MGIC; without
-    coarsenings it is the dense block. Algorithm 1 of `"MGIC: Multigrid-in-Channels Neural Network
-    Architectures" <https://arxiv.org/abs/2011.09128>`_.
+    for :math:`j = n-1, \ldots, 0`. :math:`B_n` is dense and couples all channels of the coarsest
+    grid; the others work in groups of :math:`s_g`. Parameters and work are linear in the width, and
+    every output channel depends on every input channel. If every block is the identity, so is MGIC;
+    without coarsenings it is the dense block. Algorithm 1 of `"MGIC: Multigrid-in-Channels Neural
+    Network Architectures" <https://arxiv.org/abs/2011.09128>`_.
 
     Args:
         block: ``block(width, groups)`` builds a relaxation from ``width`` to ``width`` channels.
@@ -44,14 +45,14 @@ class MGIC(nn.Module):
         hidden_widths: See :class:`~mgic_geo.hierarchy.ChannelHierarchy`.
 
     Shapes:
-        - **input:** :math:`(*, C_{in})`, or :math:`(B, C_{in}, H, W)` with ``channel_axis=1``; further
-          arguments (``edge_index``, ``pos``, ``operators``, ...) reach the block of every grid.
+        - **input:** :math:`(*, C_{in})`, or :math:`(B, C_{in}, H, W)` with ``channel_axis=1``;
+          further arguments (``edge_index``, ``pos``, ...) reach the block of every grid
         - **output:** :math:`(*, C)` or :math:`(B, C, H', W')`
 
     Example:
         >>> import torch
         >>> from mgic_geo.nn import MGIC, GroupedPointwise
-        >>> layer = MGIC(lambda c, g: GroupedPointwise(c, c, groups=g), 64, group_size=8, coarsest=16)
+        >>> layer = MGIC(lambda c, g: GroupedPointwise(c, c, groups=g), 64, group_size=8)
         >>> layer(torch.randn(5, 64)).shape
         torch.Size([5, 64])
     """
@@ -99,13 +100,8 @@ class MGIC(nn.Module):
 
     def reset_parameters(self) -> None:
         """Resets every child that can be; R and P return to positive rows of sum 1."""
-        for child in [self.shortcut, *self.restrictions, *self.prolongations, *self.norms]:
-            if hasattr(child, "reset_parameters"):
-                child.reset_parameters()
-        for block in self.blocks:
-            for module in block.modules():
-                if hasattr(module, "reset_parameters"):
-                    module.reset_parameters()
+        for child in self.children():
+            reset(child)
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if self.shortcut is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -11,7 +12,7 @@ from mgic_geo.nn.pointwise import GroupedPointwise
 
 
 class DenseBlock(nn.Module):
-    r"""A grouped pointwise map, a norm and a ReLU: :math:`\sigma(N(W x))`, plus :math:`x` on request.
+    r"""A grouped pointwise map, a norm and a ReLU, :math:`\sigma(N(W x))`; plus :math:`x` if asked.
 
     The relaxation that turns a plain network into an MGIC network:
     ``MGIC(lambda c, g: DenseBlock(c, c, g, residual=True), 1024)``.
@@ -78,7 +79,7 @@ class MLP(nn.Sequential):
         if len(widths) < 2:
             raise ValueError(f"widths = {list(widths)}: an MLP needs an input and an output width")
         layers: list[nn.Module] = []
-        for i, (width_in, width_out) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (width_in, width_out) in enumerate(pairwise(widths)):
             if plain_last and i == len(widths) - 2:
                 plain = bias is None or bias
                 layers.append(GroupedPointwise(width_in, width_out, groups, plain, channel_axis))

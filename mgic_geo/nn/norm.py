@@ -39,7 +39,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 def make_norm(norm: Norm, channels: int, channel_axis: int = -1, scale: float = 1.0) -> nn.Module:
-    """Builds ``"batch"``, ``None`` / ``"none"`` (identity) or whatever ``norm(channels)`` returns."""
+    """Builds ``"batch"``, ``None`` / ``"none"`` (identity) or what ``norm(channels)`` returns."""
     if norm is None or norm == "none":
         return nn.Identity()
     if norm == "batch":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from torch import Tensor, nn
+from torch_geometric.nn.inits import reset
 
 from mgic_geo.nn.norm import Norm, make_norm
 from mgic_geo.nn.pointwise import GroupedPointwise
@@ -39,9 +40,8 @@ class PointwiseShortcut(nn.Module):
         self.norm = make_norm(norm, out_channels, channel_axis)
 
     def reset_parameters(self) -> None:
-        for module in (self.pointwise, self.norm):
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+        reset(self.pointwise)
+        reset(self.norm)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(self.pointwise(x))
@@ -69,9 +69,8 @@ class DepthwiseShortcut(nn.Module):
         self.norm = make_norm(norm, out_channels, channel_axis=1)
 
     def reset_parameters(self) -> None:
-        self.conv.reset_parameters()
-        if hasattr(self.norm, "reset_parameters"):
-            self.norm.reset_parameters()
+        reset(self.conv)
+        reset(self.norm)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(self.conv(x))

@@ -27,8 +27,9 @@ class _Transfer(GroupedPointwise):
 class Restriction(_Transfer):
     r"""Restriction :math:`x^{(j+1)} = R_j x^{(j)}`: halves the channels, group by group.
 
-    A grouped pointwise map without bias, initialised with positive weights whose rows sum to 1 (`MGIC
-    <https://arxiv.org/abs/2011.09128>`_, section 3.3). It has ``channels ** 2 / (2 * groups)`` weights.
+    A grouped pointwise map without bias, initialised with positive weights whose rows sum to 1
+    (`MGIC <https://arxiv.org/abs/2011.09128>`_, section 3.3). It has
+    ``channels ** 2 / (2 * groups)`` weights.
 
     Args:
         channels: Width :math:`c_j` of the fine grid, even.

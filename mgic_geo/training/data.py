@@ -10,8 +10,8 @@ from torch import Tensor
 
 from mgic_geo.datasets import CloudDataset, Furniture10, ModelNet10, PointClouds, train_val_split
 from mgic_geo.errors import DataError
-from mgic_geo.transforms import augment_clouds, normalize_sphere
 from mgic_geo.training.config import AugmentConfig, TrainConfig
+from mgic_geo.transforms import augment_clouds, normalize_sphere
 
 
 @dataclass(frozen=True)

@@ -55,11 +55,12 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
 
 
 def train(config: TrainConfig, splits: Splits | None = None) -> TrainResult:
-    """Trains a classifier and keeps the epoch with the best mean class accuracy on the validation part.
+    """Trains a classifier and keeps the epoch of the best mean class accuracy on validation data.
 
-    AdamW, a one-cycle learning rate, label smoothing and clipped gradients. Runs on whatever accelerate
-    finds: a CPU, a GPU, or several processes under ``accelerate launch``. All randomness of an epoch
-    follows from the seed, its number and the process, so a resumed run equals an uninterrupted one.
+    AdamW, a one-cycle learning rate, label smoothing and clipped gradients. Runs on whatever
+    accelerate finds: a CPU, a GPU, or several processes under ``accelerate launch``. All randomness
+    of an epoch follows from the seed, its number and the process, so a resumed run equals an
+    uninterrupted one.
 
     Args:
         config: The run.
@@ -168,7 +169,7 @@ class _Trainer:
                 "epoch": self.epoch,
                 "train_loss": round(float(total[0] / total[2]), 6),
                 "train_accuracy": round(float(total[1] / total[2]), 6),
-                "lr": self.scheduler.get_last_lr()[0],
+                "lr": float(self.scheduler.get_last_lr()[0]),
                 "seconds": round(seconds, 2),
             }
             text = f"epoch {self.epoch:3d}  loss {row['train_loss']:.4f}"

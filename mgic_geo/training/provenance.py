@@ -34,7 +34,7 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    """The commit of the package's checkout, marked where files differ; empty for an installation."""
+    """The commit of the package's checkout, marked where files differ; empty if installed."""
     folder = Path(__file__).parents[2]
     if not (folder / ".git").exists():
         return ""

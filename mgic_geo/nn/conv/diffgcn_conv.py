@@ -22,9 +22,9 @@ class DiffGCNConv(nn.Module):
         y_i = b + W \left[ x_i, \; (G_x x)_i, (G_y x)_i, (G_z x)_i, \;
         (L_x x)_i, (L_y x)_i, (L_z x)_i \right]
 
-    with the operators of :class:`~mgic_geo.graph.DifferentialOperators`, block-diagonal :math:`W` of
-    ``groups`` blocks and ``7 * in_channels * out_channels / groups`` weights. After `"DiffGCN: Graph
-    Convolutional Networks via Differential Operators and Algebraic Multigrid Pooling"
+    with the operators of :class:`~mgic_geo.graph.DifferentialOperators`, block-diagonal :math:`W`
+    of ``groups`` blocks and ``7 * in_channels * out_channels / groups`` weights. After `"DiffGCN:
+    Graph Convolutional Networks via Differential Operators and Algebraic Multigrid Pooling"
     <https://arxiv.org/abs/2006.04115>`_.
 
     Args:

@@ -42,7 +42,9 @@ class DynamicEdgeConv(EdgeConv):
         super().__init__(nn, groups, aggr, bias)
         self.k = k
 
-    def forward(self, x: Tensor, batch: Tensor | None = None) -> Tensor:
+    def forward(  # type: ignore[override]  # the second argument is PyG's
+        self, x: Tensor, batch: Tensor | None = None
+    ) -> Tensor:
         return super().forward(x, knn_graph(x, self.k, batch, loop=True))
 
     def extra_repr(self) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.nn.inits import reset
 from torch_geometric.utils import scatter
 
-from mgic_geo.graph import DifferentialOperators, Neighborhoods
+from mgic_geo.graph import Neighborhoods
 from mgic_geo.kernels import neighbor_max
 from mgic_geo.nn.mlp import MLP
 from mgic_geo.nn.pointwise import GroupedPointwise, grouped_pointwise
@@ -22,16 +23,16 @@ class EdgeConv(nn.Module):
     .. math::
         y_i = \max_{j \in N(i)} h_\Theta \left( [x_i, \; x_j - x_i] \right)
 
-    From `"Dynamic Graph CNN for Learning on Point Clouds" <https://arxiv.org/abs/1801.07829>`_. With
-    ``groups=1`` it equals PyG's ``EdgeConv`` in value and gradient. In groups, group :math:`g` of the
-    outputs sees group :math:`g` of :math:`x_i` and of :math:`x_j - x_i`.
+    From `"Dynamic Graph CNN for Learning on Point Clouds" <https://arxiv.org/abs/1801.07829>`_.
+    With ``groups=1`` it equals PyG's ``EdgeConv`` in value and gradient. In groups, group :math:`g`
+    of the outputs sees group :math:`g` of :math:`x_i` and of :math:`x_j - x_i`.
 
     A linear :math:`h = [W_1, W_2]` with ``aggr="max"`` is computed as :math:`(W_1 - W_2) x_i +
     \max_j W_2 x_j`, without a tensor of edges.
 
     Args:
-        nn: The network :math:`h_\Theta` as a module on ``[E, 2 * in_channels]``, or its widths ``[2 *
-            in_channels, ..., out_channels]`` for linear layers with ReLU between them.
+        nn: The network :math:`h_\Theta` as a module on ``[E, 2 * in_channels]``, or its widths
+            ``[2 * in_channels, ..., out_channels]`` for linear layers with ReLU between them.
         groups: Groups of channels; needs widths.
         aggr: ``"max"``, ``"mean"`` or ``"add"``; nodes without neighbours get 0.
         bias: Bias of the layers that are built from widths.
@@ -74,9 +75,7 @@ class EdgeConv(nn.Module):
         self.aggr = aggr
 
     def reset_parameters(self) -> None:
-        for module in self.nn.modules():
-            if module is not self.nn and hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+        reset(self.nn)
 
     def forward(self, x: Tensor, edge_index: Graph) -> Tensor:
         graph = (
