@@ -11,6 +11,8 @@ import torch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 os.environ.setdefault("MPLBACKEND", "Agg")  # no test opens a window
+# Open3D loads a TBB that is too old for Numba, which would warn when it tries that one first.
+os.environ.setdefault("NUMBA_THREADING_LAYER_PRIORITY", "omp tbb workqueue")
 torch.set_num_threads(min(2, torch.get_num_threads()))  # the same sums on a large machine
 
 _broken: list[str] = []
