@@ -50,7 +50,7 @@ check: lint types test  ## all that a commit must pass
 
 clean:  ## remove what tools left behind (not the environment, data or runs)
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
-	find mgic_geo scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -path './$(VENV)' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip is told of torch first: the constraints choose the tested build, and nothing later replaces it.
 $(READY): pyproject.toml constraints.txt
