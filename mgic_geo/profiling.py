@@ -1,0 +1,129 @@
+"""Parameters and multiply-accumulates (MACs) of every layer, measured on a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
+
+from mgic_geo import kernels  # noqa: F401  registers the operators that are counted below
+
+_OPS = torch.ops.mgic_geo
+
+
+@dataclass(frozen=True)
+class LayerCount:
+    """What one layer costs.
+
+    Args:
+        name: Where it is in the model, as in ``named_modules``; empty for the model itself.
+        kind: Name of its class.
+        parameters: Learned numbers.
+        macs: Multiply-accumulates of products with learned weights.
+        graph_macs: Multiply-accumulates of fixed operators on the graph, which have no parameters.
+    """
+
+    name: str
+    kind: str
+    parameters: int
+    macs: int
+    graph_macs: int
+
+
+# Two flops are one MAC, as torch counts its own operators.
+@register_flop_formula(_OPS.diff_conv)
+def _diff_conv(x: torch.Size, mix: torch.Size, rowptr: torch.Size, *_: Any, **__: Any) -> int:
+    return 2 * (rowptr[0] - 1) * mix.numel()
+
+
+@register_flop_formula(_OPS.diff_conv_grad_mix)
+def _diff_conv_grad_mix(x: torch.Size, grad: torch.Size, groups: int, *graph: Any, **_: Any) -> int:
+    terms = graph[2][1] + 1
+    return 2 * x[0] * terms * x[1] * grad[1] // groups
+
+
+@register_flop_formula([_OPS.neighbor_max, _OPS.neighbor_max_grad])
+def _no_products(*_: Any, **__: Any) -> int:
+    return 0
+
+
+def _derivatives(
+    x: torch.Size, mix: torch.Size, rowptr: torch.Size, col: torch.Size, *rest: Any, **_: Any
+) -> int:
+    return 2 * rest[0].numel() * x[1]
+
+
+def profile_model(
+    model: nn.Module, *inputs: Any, depth: int | None = None, **kwargs: Any
+) -> list[LayerCount]:
+    """Counts one call ``model(*inputs, **kwargs)``, exactly, in the mode that the model is in.
+
+    Matrix products, convolutions and this package's operators count; norms, activations, pooling,
+    the search for neighbours and additions of a bias do not. A weight that several layers share is
+    counted with the first. What a layer computes with the weights of a child that it does not call
+    stands in the layer's own line, and so do those weights. Buffers are left as they were.
+
+    Args:
+        model: Any module.
+        *inputs: Its inputs. Prepared operators keep the building of the graph out of the count.
+        depth: Sum up below this many levels of names; by default every layer has a line.
+        **kwargs: More inputs.
+
+    Returns:
+        The layers that own parameters or do work, in the order of ``named_modules``; their sums are
+        the model's.
+    """
+    called = {""}
+    handles = [
+        module.register_forward_pre_hook(lambda *_, name=name: called.add(name))
+        for name, module in model.named_modules()
+    ]
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    graph = FlopCounterMode(display=False, custom_mapping={_OPS.diff_conv: _derivatives})
+    learned = FlopCounterMode(display=False)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), graph, learned:
+            model(*inputs, **kwargs)
+    finally:
+        for handle in handles:
+            handle.remove()
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                buffer.copy_(buffers[name])
+
+    def owner(name: str) -> str:
+        """The nearest module, itself or above, that was called and is not below ``depth``."""
+        path = name.split(".") if name else []
+        path = path[:depth]
+        while path and ".".join(path) not in called:
+            path.pop()
+        return ".".join(path)
+
+    parameters, macs, graph_macs = Counter[str](), Counter[str](), Counter[str]()
+    seen: set[int] = set()
+    for name, module in model.named_modules():
+        for parameter in module.parameters(recurse=False):
+            if id(parameter) not in seen:
+                parameters[owner(name)] += parameter.numel()
+                seen.add(id(parameter))
+        if name in called:
+            for counter, own in ((learned, macs), (graph, graph_macs)):
+                work = _work(counter, model, name, only_graph=counter is graph)
+                own[owner(name)] += work
+                if name:
+                    own[owner(name.rpartition(".")[0])] -= work
+    return [
+        LayerCount(name, type(module).__name__, parameters[name], macs[name], graph_macs[name])
+        for name, module in model.named_modules()
+        if parameters[name] or macs[name] or graph_macs[name]
+    ]
+
+
+def _work(counter: FlopCounterMode, model: nn.Module, name: str, only_graph: bool) -> int:
+    """MACs inside the calls of one module, with all that it calls."""
+    counts = counter.get_flop_counts().get(".".join(filter(None, [type(model).__name__, name])), {})
+    return sum(n for op, n in counts.items() if not only_graph or op is _OPS.diff_conv) // 2
