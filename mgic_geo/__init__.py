@@ -1,3 +1,5 @@
 """Multigrid-in-channels (MGIC) layers for PyTorch and PyTorch Geometric."""
 
 __version__ = "0.1.0"
+
+__all__ = ["__version__"]

@@ -14,6 +14,11 @@ def _load() -> ModuleType | None:
     if os.environ.get("MGIC_GEO_KERNELS", "auto") == "torch":
         return None
     try:
+        import numba
+
+        if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
+            # Open3D brings an old TBB, which Numba would try first and complain about.
+            numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
         from mgic_geo.kernels import _numba
     except ImportError:  # no wheel for this platform: plain torch does the work
         return None

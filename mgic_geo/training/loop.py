@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DataLoaderConfiguration
+from accelerate.utils import DataLoaderConfiguration, broadcast_object_list
 from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
@@ -189,7 +189,7 @@ class _Trainer:
             self.rows.append(row)
             self._save(score)
             print(f"{text}  ({seconds:.1f} s)", flush=True)
-        self.accelerator.wait_for_everyone()
+        self.rows, self.best = broadcast_object_list([self.rows, self.best])
 
     def _save(self, score: float) -> None:
         save_weights(self.run.path / "last.safetensors", self.bare, self.info)
