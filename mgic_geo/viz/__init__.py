@@ -1,6 +1,6 @@
 """Pictures of clouds and of training runs (Matplotlib, the extra ``viz``)."""
 
-from .clouds import plot_clouds
+from .clouds import draw_cloud, plot_clouds
 from .training import plot_confusion, plot_curves
 
-__all__ = ["plot_clouds", "plot_confusion", "plot_curves"]
+__all__ = ["draw_cloud", "plot_clouds", "plot_confusion", "plot_curves"]

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,39 +52,50 @@ def plot_clouds(
     figure = new_figure(1.7 * columns, 1.9 * rows)
     for number, (cloud, label) in enumerate(zip(arrays, labels)):
         axes = figure.add_subplot(rows, columns, number + 1)
-        across, up, away = _project(cloud, azimuth, elevation).T
-        order = np.argsort(-away)  # the nearest last, over the others
-        height = cloud[order, 2]
-        # Bigger dots for thin clouds; nearer ones a little bigger, which reads as depth.
-        near = (away.max() - away[order]) / max(np.ptp(away), 1e-12)
-        axes.scatter(
-            across[order],
-            up[order],
-            c=height,
-            s=(1.0 + 1.5 * near) * 4500.0 / (len(cloud) + 250.0),
-            cmap="viridis",
-            vmin=height.min(),
-            vmax=height.min() + 1.15 * max(np.ptp(height), 1e-12),  # without the pale yellow end
-            edgecolors="white",  # a rim, so that what is in front covers what is behind
-            linewidths=0.2,
-        )
-        reach = 1.05 * max(np.ptp(across), np.ptp(up), 1e-12) / 2
-        axes.set_xlim((across.max() + across.min()) / 2 + np.array([-reach, reach]))
-        axes.set_ylim((up.max() + up.min()) / 2 + np.array([-reach, reach]))
-        axes.set_aspect("equal")
-        axes.set_axis_off()
-        axes.text(
-            0.5,
-            -0.02,
-            label,
-            transform=axes.transAxes,
-            ha="center",
-            va="top",
-            fontsize=9,
-            color=INK,
-        )
+        draw_cloud(axes, cloud, label, azimuth, elevation)
     figure.subplots_adjust(0.01, 0.06, 0.99, 0.99, wspace=0.04, hspace=0.2)
     return save_figure(figure, path)
+
+
+def draw_cloud(
+    axes: Any,
+    cloud: npt.NDArray[np.float64],
+    label: str = "",
+    azimuth: float = -40.0,
+    elevation: float = 25.0,
+) -> None:
+    """Draws one cloud ``[n, 3]`` on Matplotlib axes, as :func:`plot_clouds` does."""
+    across, up, away = _project(cloud, azimuth, elevation).T
+    order = np.argsort(-away)  # the nearest last, over the others
+    height = cloud[order, 2]
+    # Bigger dots for thin clouds; nearer ones a little bigger, which reads as depth.
+    near = (away.max() - away[order]) / max(np.ptp(away), 1e-12)
+    axes.scatter(
+        across[order],
+        up[order],
+        c=height,
+        s=(1.0 + 1.5 * near) * 4500.0 / (len(cloud) + 250.0),
+        cmap="viridis",
+        vmin=height.min(),
+        vmax=height.min() + 1.15 * max(np.ptp(height), 1e-12),  # without the pale yellow end
+        edgecolors="white",  # a rim, so that what is in front covers what is behind
+        linewidths=0.2,
+    )
+    reach = 1.05 * max(np.ptp(across), np.ptp(up), 1e-12) / 2
+    axes.set_xlim((across.max() + across.min()) / 2 + np.array([-reach, reach]))
+    axes.set_ylim((up.max() + up.min()) / 2 + np.array([-reach, reach]))
+    axes.set_aspect("equal")
+    axes.set_axis_off()
+    axes.text(
+        0.5,
+        -0.02,
+        label,
+        transform=axes.transAxes,
+        ha="center",
+        va="top",
+        fontsize=9,
+        color=INK,
+    )
 
 
 def _project(cloud: npt.NDArray[np.float64], azimuth: float, elevation: float) -> npt.NDArray:
