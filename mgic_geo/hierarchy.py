@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
 
 BlockCount = Callable[[int, int], int]
 
@@ -95,19 +95,25 @@ class ChannelHierarchy:
         self.levels: tuple[Level, ...] = tuple(levels)
 
     def _widths(self) -> tuple[int, ...]:
-        widths = [self.channels]
-        while widths[-1] > self.coarsest or (
-            self.extra_level and widths[-1] == self.coarsest and widths[-1] > 1
-        ):
-            if widths[-1] % 2:
-                step = 2 ** len(widths)
-                below = self.channels // step * step
-                near = " or ".join(str(c) for c in (below, below + step) if c > 0)
-                raise ValueError(
-                    f"channels = {self.channels} gives the odd width {widths[-1]}, which cannot be "
-                    f"halved towards coarsest = {self.coarsest}; the nearest channels that work "
-                    f"are {near}, or set coarsest to at least {widths[-1]}"
-                )
+        widths = self._halve(self.channels)
+        if not self._ends(odd := widths[-1]):
+            others = range(self.channels - 1, 0, -1), count(self.channels + 1)
+            below, above = (next(c for c in o if self._ends(self._halve(c)[-1])) for o in others)
+            raise ValueError(
+                f"channels = {self.channels} gives the odd width {odd}, which cannot be halved "
+                f"towards coarsest = {self.coarsest}; the nearest channels that work are {below} "
+                f"and {above}, or set coarsest to at least {odd + self.extra_level}"
+            )
+        return widths
+
+    def _ends(self, width: int) -> bool:
+        """True where the coarsening may stop."""
+        return width == 1 or width < self.coarsest + (not self.extra_level)
+
+    def _halve(self, channels: int) -> tuple[int, ...]:
+        """The widths as far as they can be halved."""
+        widths = [channels]
+        while not self._ends(widths[-1]) and widths[-1] % 2 == 0:
             widths.append(widths[-1] // 2)
         return tuple(widths)
 
