@@ -7,6 +7,7 @@ reference cloud has at least ``k`` points; the caller has seen to that.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections.abc import Callable, Sequence
 
@@ -22,8 +23,13 @@ KDTREE_MAX_DIM = 8
 Search = Callable[[Tensor, Tensor, Sequence[int], Sequence[int], int, int], Tensor]
 
 
+@functools.cache
 def has_torch_cluster() -> bool:
-    return importlib.util.find_spec("torch_cluster") is not None
+    try:
+        import torch_cluster  # noqa: F401
+    except (ImportError, OSError, RuntimeError):  # missing, or built for another torch
+        return False
+    return True
 
 
 def has_pyg_lib() -> bool:

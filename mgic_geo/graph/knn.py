@@ -57,8 +57,10 @@ def knn(
     Raises:
         DataError: A cloud has fewer than ``k`` points, or a coordinate is not finite.
     """
+    last = [int(batch.max()) for batch in (batch_x, batch_y) if batch is not None and len(batch)]
+    batch_size = max([batch_size or 1, *(cloud + 1 for cloud in last)])
     ptr_x = _pointers(batch_x, x.size(0), batch_size)
-    ptr_y = ptr_x if batch_y is batch_x and y is x else _pointers(batch_y, y.size(0), batch_size)
+    ptr_y = _pointers(batch_y, y.size(0), batch_size)
     table = _search(x, y, ptr_x, ptr_y, k, cosine, num_workers, backend)
     query = torch.arange(y.size(0), device=y.device).unsqueeze(-1).expand_as(table)
     return torch.stack([query.reshape(-1), table.reshape(-1)])
@@ -124,7 +126,12 @@ def _drop_self(table: Tensor, nodes: Tensor) -> Tensor:
 
 def _pointers(batch: Tensor | None, count: int, batch_size: int | None) -> Sequence[int]:
     if batch is None:
-        return [0, count]
+        return [0] + [count] * (batch_size or 1)
+    if batch.numel() != count or bool((batch.diff() < 0).any()):
+        raise DataError(
+            f"batch has {batch.numel()} entries for {count} points, or is not sorted: "
+            "give each point the number of its cloud, in ascending order"
+        )
     sizes = torch.bincount(batch, minlength=batch_size or 0)
     pointers: list[int] = F.pad(sizes.cumsum(0), (1, 0)).tolist()
     return pointers

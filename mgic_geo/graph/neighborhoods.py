@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mgic_geo.errors import DataError
+
 
 class Neighborhoods(NamedTuple):
     """A graph as compressed rows: node ``i`` has the neighbours ``col[rowptr[i]:rowptr[i + 1]]``.
@@ -25,8 +27,17 @@ class Neighborhoods(NamedTuple):
 
     @staticmethod
     def from_edge_index(edge_index: Tensor, num_nodes: int) -> Neighborhoods:
-        """Groups the edges ``edge_index`` ``[2, E]`` (row 0 sources, row 1 targets), order kept."""
+        """Groups the edges ``edge_index`` ``[2, E]`` (row 0 sources, row 1 targets), order kept.
+
+        Raises:
+            DataError: An edge names a node that does not exist.
+        """
         source, target = edge_index
+        if edge_index.numel():  # the kernels read without asking again
+            first, last = (int(end) for end in edge_index.aminmax())
+            if first < 0 or last >= num_nodes:
+                wrong = first if first < 0 else last
+                raise DataError(f"edge_index names node {wrong}, there are {num_nodes} nodes")
         if target.numel() > 1 and not bool((target[1:] >= target[:-1]).all()):
             order = torch.argsort(target, stable=True)
             source, target = source[order], target[order]

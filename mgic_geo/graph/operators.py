@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -55,14 +55,12 @@ class DifferentialOperators(NamedTuple):
     def num_nodes(self) -> int:
         return self.rowptr.size(0) - 1
 
-    def to(self, *args: object, **kwargs: object) -> DifferentialOperators:
+    def to(self, *args: Any, **kwargs: Any) -> DifferentialOperators:
         """Moves or converts as ``Tensor.to``; a new type changes the weights alone."""
-        index = {"rowptr", "col", "rowptr_t", "col_t"}
-        moved = {}
-        for name, value in self._asdict().items():
-            new = value.to(*args, **kwargs)
-            moved[name] = new.to(torch.int32) if name in index else new
-        return DifferentialOperators(**moved)
+        weight = self.weight.to(*args, **kwargs)
+        # the indices never pass through the new type, which may not hold them
+        moved = (t.to(weight.device if t.dtype == torch.int32 else weight) for t in self)
+        return DifferentialOperators(*moved)
 
 
 def differential_operators(
@@ -91,11 +89,12 @@ def differential_operators(
     target, col = graph.target(), graph.col.long()
     offset = pos[col] - pos[target]
     length = offset.norm(dim=-1, keepdim=True)
-    longest = float(length.max()) if length.numel() else 0.0
+    longest = float(length.max()) if length.numel() else 1.0  # no edges: no derivatives, no error
     if not longest > 0.0 or longest == float("inf"):
         what = "coincide" if longest == 0.0 else "are not all finite"
         raise DataError(f"the {pos.size(0)} points {what}: no derivatives can be taken")
-    direction = offset / length.clamp_min(torch.finfo(pos.dtype).tiny)
+    # Below this length its square underflows, and the direction would be no unit vector.
+    direction = offset / length.clamp_min(torch.finfo(pos.dtype).tiny ** 0.5)
     degree = graph.rowptr.diff().long()
     edges = torch.cat([direction, direction.square()], dim=-1) / degree[target].unsqueeze(-1)
 
