@@ -18,9 +18,11 @@ def _load() -> ModuleType | None:
 
         if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
             # Open3D brings an old TBB, which Numba would try first and complain about.
-            numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
+            config: Any = numba.config
+            config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
         from mgic_geo.kernels import _numba
-    except ImportError:  # no wheel for this platform: plain torch does the work
+    # No wheel for this platform, or nowhere to cache: plain torch does the work.
+    except (ImportError, RuntimeError):
         return None
     return _numba
 

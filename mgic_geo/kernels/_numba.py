@@ -220,7 +220,7 @@ def neighbor_max(x, rowptr, col):
                 j = col[e]
                 for c in range(channels):
                     v = x[j, c]
-                    larger = v > best[i, c]
+                    larger = (v > best[i, c]) | (v != v)  # NaN stays visible
                     best[i, c] = v if larger else best[i, c]
                     who[i, c] = j if larger else who[i, c]
     return best, who

@@ -30,7 +30,7 @@ def derive(x: Tensor, rowptr: Tensor, col: Tensor, weight: Tensor) -> Tensor:
     neighbors = x[col.long()]
     terms = [
         torch.zeros_like(x).index_add(0, target, w.unsqueeze(-1) * neighbors)
-        for w in weight.unbind(-1)
+        for w in weight.to(x.dtype).unbind(-1)
     ]
     return torch.stack([x, *terms], dim=1)
 
@@ -77,10 +77,22 @@ def diff_conv(
     Returns:
         ``[N, C_out]``
     """
+    _check(x, mix.size(0) * mix.size(2), rowptr)
     if use_compiled(x):
-        args = (t.detach().contiguous().numpy() for t in (x, mix, rowptr, col, weight))
+        args = (t.detach().contiguous().numpy() for t in (x, mix, rowptr, col, weight.to(x.dtype)))
         return torch.from_numpy(compiled.diff_forward(*args))
     return diff_conv_reference(x, mix, rowptr, col, weight)
+
+
+def _check(x: Tensor, channels: int, rowptr: Tensor) -> None:
+    """The compiled kernels read without asking again."""
+    if x.dim() != 2 or x.size(1) != channels:
+        raise ValueError(f"x must be [N, {channels}], got {list(x.shape)}")
+    if x.size(0) != rowptr.size(0) - 1:
+        raise ValueError(
+            f"x has {x.size(0)} nodes, the graph has {rowptr.size(0) - 1}: "
+            "these operators belong to other points"
+        )
 
 
 @torch.library.custom_op("mgic_geo::diff_conv_grad_mix", mutates_args=())
@@ -97,7 +109,8 @@ def diff_conv_grad_mix(
 ) -> Tensor:
     """Gradient of :func:`diff_conv` with respect to ``mix``, bilinear in ``x`` and ``grad``."""
     if use_compiled(x):
-        a, b, *graph = (t.detach().contiguous().numpy() for t in (x, grad, rowptr, col, weight))
+        args = (x, grad, rowptr, col, weight.to(x.dtype))
+        a, b, *graph = (t.detach().contiguous().numpy() for t in args)
         return torch.from_numpy(compiled.diff_grad_mix(a, b, groups, *graph))
     f = derive(x, rowptr, col, weight).unflatten(-1, (groups, -1))
     return torch.einsum("ntgc,ngo->gtco", f, grad.unflatten(-1, (groups, -1)))

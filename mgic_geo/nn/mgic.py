@@ -10,7 +10,7 @@ from torch_geometric.nn.inits import reset
 
 from mgic_geo.hierarchy import ChannelHierarchy
 from mgic_geo.nn.norm import Norm, make_norm
-from mgic_geo.nn.shortcut import PointwiseShortcut
+from mgic_geo.nn.shortcut import DepthwiseShortcut, PointwiseShortcut
 from mgic_geo.nn.transfer import Prolongation, Restriction
 
 
@@ -34,12 +34,12 @@ class MGIC(nn.Module):
         group_size: Group size :math:`s_g`.
         coarsest: Largest width :math:`s_c` of the coarsest, dense grid.
         in_channels: Input width where it differs from ``channels``; a light shortcut maps it first
-            (section 3.3).
-        shortcut: That shortcut as a module of your own.
+            (section 3.3): a depthwise 3x3 convolution of images, a pointwise map of nodes.
+        shortcut: That shortcut as a module of your own, for example with a stride.
         norm: Norm :math:`N_j` after each prolongation: ``"batch"``, ``"none"`` or
             ``norm(channels) -> Module``.
         correction_scale: Initial scale of :math:`N_j`. With 0 the block starts as its finest
-            relaxation and learns how much to take from the coarse grids.
+            relaxation and learns how much to take from the coarse grids. Nothing without a norm.
         channel_axis: ``-1`` for node features ``[*, C]``, ``1`` for images ``[B, C, H, W]``.
         extra_level: See :class:`~mgic_geo.hierarchy.ChannelHierarchy`.
         hidden_widths: See :class:`~mgic_geo.hierarchy.ChannelHierarchy`.
@@ -82,7 +82,11 @@ class MGIC(nn.Module):
         self.coarsest = coarsest
         self.channel_axis = channel_axis
         if shortcut is None and self.in_channels != channels:
-            shortcut = PointwiseShortcut(self.in_channels, channels, channel_axis=channel_axis)
+            shortcut = (
+                DepthwiseShortcut(self.in_channels, channels)
+                if channel_axis == 1
+                else PointwiseShortcut(self.in_channels, channels)
+            )
         self.shortcut = shortcut
         fine = self.hierarchy.levels[:-1]
         self.restrictions = nn.ModuleList(

@@ -83,6 +83,8 @@ class EdgeConv(nn.Module):
             if isinstance(edge_index, Neighborhoods)
             else Neighborhoods.from_edge_index(edge_index, x.size(0))
         )
+        if graph.num_nodes != x.size(0):
+            raise ValueError(f"x has {x.size(0)} nodes, the graph has {graph.num_nodes}")
         layer = self._linear()
         if layer is not None and self.aggr == "max":
             return self._split(x, graph, layer)
@@ -102,10 +104,13 @@ class EdgeConv(nn.Module):
         return {"max": "max", "mean": "mean", "add": "sum"}[self.aggr]
 
     def _linear(self) -> GroupedPointwise | torch.nn.Linear | None:
-        """The only layer of h, if that is all h is."""
-        layers = [m for m in self.nn.modules() if not any(m.children())]
-        only = layers[0] if len(layers) == 1 else None
-        return only if isinstance(only, GroupedPointwise | torch.nn.Linear) else None
+        """The only layer of h, if that is all h is (a subclass may do more than its layers)."""
+        layer = self.nn
+        if type(layer) in (torch.nn.Sequential, MLP) and len(list(layer.children())) == 1:
+            layer = next(layer.children())
+        if type(layer) is GroupedPointwise or type(layer) is torch.nn.Linear:
+            return layer
+        return None
 
     def _split(
         self, x: Tensor, graph: Neighborhoods, layer: GroupedPointwise | torch.nn.Linear
