@@ -95,12 +95,15 @@ def read_weights_info(path: str | os.PathLike[str]) -> WeightsInfo:
         raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from error
     if meta.get("format") != _FORMAT:
         raise CheckpointError(f"{path}: not weights of this package (no {_FORMAT} header)")
-    return WeightsInfo(
-        meta["model"],
-        json.loads(meta["model_args"]),
-        tuple(json.loads(meta["classes"])),
-        int(meta["num_points"]),
-    )
+    try:
+        return WeightsInfo(
+            meta["model"],
+            json.loads(meta["model_args"]),
+            tuple(json.loads(meta["classes"])),
+            int(meta["num_points"]),
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path}: its header is damaged ({error!r})") from error
 
 
 def load_state(model: nn.Module, path: str | os.PathLike[str]) -> None:
