@@ -1,6 +1,6 @@
 """Train a classifier: mgic-geo train [CONFIG] [--option value].
 
-Without arguments it trains on Furniture-10, which is made on the spot, and prints the test accuracy.
+Without arguments it trains on Furniture-10, made on the spot, and prints the test accuracy.
 """
 
 from __future__ import annotations
@@ -24,10 +24,8 @@ def run(options: Namespace) -> None:
     try:
         result = train(config)
     except KeyboardInterrupt:
-        print(
-            f"interrupted: go on with  mgic-geo train {config.folder / 'config.yaml'} --resume true",
-            file=sys.stderr,
-        )
+        again = f"mgic-geo train {config.folder / 'config.yaml'} --resume true"
+        print(f"interrupted: go on with  {again}", file=sys.stderr)
         raise
     if PartialState().is_main_process:
         _report(result)

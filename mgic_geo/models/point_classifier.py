@@ -192,13 +192,13 @@ def diffgcn(**kwargs: Any) -> PointClassifier:
     return PointClassifier(_diffgcn, mgic=False, **kwargs)
 
 
-@register_model
+@register_model(dense_twin="dgcnn")
 def mgic_edgeconv(**kwargs: Any) -> PointClassifier:
     """EdgeConv in the channel hierarchy."""
     return PointClassifier(_edgeconv, mgic=True, **kwargs)
 
 
-@register_model
+@register_model(dense_twin="diffgcn")
 def mgic_diffgcn(**kwargs: Any) -> PointClassifier:
     """Differential operators in the channel hierarchy."""
     return PointClassifier(_diffgcn, mgic=True, **kwargs)

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from torch import nn
 
 _REGISTRY: dict[str, Callable[..., nn.Module]] = {}
+_DENSE_TWINS: dict[str, str] = {}
 F = TypeVar("F", bound=Callable[..., nn.Module])
 
 
-def register_model(builder: F) -> F:
-    """Registers ``builder(**kwargs)`` under its own name; usable as a decorator."""
+@overload
+def register_model(builder: F, *, dense_twin: str | None = None) -> F: ...
+@overload
+def register_model(builder: None = None, *, dense_twin: str) -> Callable[[F], F]: ...
+def register_model(builder: Any = None, *, dense_twin: str | None = None) -> Any:
+    """Registers ``builder(**kwargs)`` under its own name; usable as a decorator.
+
+    Args:
+        builder: Builds the model.
+        dense_twin: Name of the model that differs in its dense channel coupling alone and takes the
+            same options: what this one is measured against.
+    """
+    if builder is None:
+        return functools.partial(register_model, dense_twin=dense_twin)
     name = builder.__name__
     if name in _REGISTRY:
         raise ValueError(f"a model named {name!r} is registered already")
     _REGISTRY[name] = builder
+    if dense_twin is not None:
+        _DENSE_TWINS[name] = dense_twin
     return builder
 
 
@@ -35,13 +51,21 @@ def create_model(name: str, **kwargs: Any) -> nn.Module:
         **kwargs: Options of the model, such as ``width`` or ``num_classes``.
 
     Raises:
-        ValueError: There is no such model or option; the message lists what there is.
+        ValueError: There is no such model (the message lists what there is), or no such option.
     """
     if name not in _REGISTRY:
         raise ValueError(f"no model named {name!r}; there are {', '.join(list_models())}")
-    return _REGISTRY[name](**kwargs)
+    try:
+        return _REGISTRY[name](**kwargs)
+    except TypeError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def describe_model(name: str) -> str:
     """The first line of the model's documentation."""
     return (inspect.getdoc(_REGISTRY[name]) or "").partition("\n")[0]
+
+
+def dense_twin(name: str) -> str | None:
+    """The model that differs from this one in its dense channels alone, None if it has none."""
+    return _DENSE_TWINS.get(name)

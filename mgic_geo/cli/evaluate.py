@@ -1,0 +1,110 @@
+"""Measure weights on labelled clouds: accuracy, mean class accuracy, per class, confusion matrix.
+
+Without arguments: the shipped weights on the test split of ModelNet-10. Classes are matched by
+name. The same files give the same figures every time.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import ArgumentParser, Namespace
+
+from mgic_geo.cli._files import open_files
+from mgic_geo.cli._output import percent, print_json, print_table
+from mgic_geo.datasets import CloudDataset
+from mgic_geo.errors import DataError
+from mgic_geo.models import DEFAULT_WEIGHTS, load_model
+from mgic_geo.training import Clouds, ConfusionMatrix, open_dataset, predict_logits, to_clouds
+
+_NAMED = ("modelnet10", "furniture10")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", default="modelnet10", help=f"{' or '.join(_NAMED)}, an npz file, or a folder"
+    )
+    parser.add_argument(
+        "--split", help="train or test (default: test; of a file or folder: all its clouds)"
+    )
+    parser.add_argument(
+        "--weights", default=DEFAULT_WEIGHTS, help="shipped weights, a file, or a run folder"
+    )
+    parser.add_argument("--root", default="datasets", help="folder for downloads and caches")
+    parser.add_argument("--num_points", type=int, help="points a cloud (default: as trained)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--pictures", metavar="FOLDER", help="draw confusion matrix and mistakes")
+
+
+def run(options: Namespace) -> int:
+    model, info = load_model(options.weights, options.device)
+    count = info.num_points if options.num_points is None else options.num_points
+    dataset = _open(options, count)
+    label = _labels(dataset, info.classes, options.data)
+    clouds = Clouds(to_clouds(dataset).pos, label)
+    predicted = predict_logits(model, clouds.pos, options.device).argmax(dim=1)
+    matrix = ConfusionMatrix(len(info.classes))
+    matrix.update(predicted, label)
+    summary = matrix.summary(info.classes) | {
+        "data": options.data,
+        "weights": options.weights,
+        "model": info.model,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "num_points": dataset.num_points,
+    }
+    if options.json:
+        print_json(summary)
+    else:
+        _print(summary)
+    if options.pictures:
+        _draw(Path(options.pictures), matrix, clouds, predicted, info.classes)
+    return 0
+
+
+def _open(options: Namespace, num_points: int) -> CloudDataset:
+    if options.data in _NAMED:
+        return open_dataset(options.data, options.root, options.split or "test", num_points)
+    return open_files(options.data, options.root, options.split, num_points=num_points)
+
+
+def _labels(dataset: CloudDataset, classes: tuple[str, ...], data: str) -> torch.Tensor:
+    """The labels of a data set as indices into the classes of the weights, by name."""
+    if unknown := [name for name in dataset.classes if name not in classes]:
+        raise DataError(
+            f"{data}: the weights do not know {', '.join(unknown)}; they know {', '.join(classes)}"
+        )
+    return torch.tensor([classes.index(name) for name in dataset.classes])[dataset.labels]
+
+
+def _print(summary: dict[str, Any]) -> None:
+    shares, counts = summary["per_class_accuracy"], summary["confusion_matrix"]
+    rows = [
+        [name, percent(share), sum(row), *row]
+        for (name, share), row in zip(shares.items(), counts, strict=True)
+    ]
+    # the columns of the matrix: predicted classes, by the first letters of their names
+    print_table(["true class", "accuracy", "shapes", *(name[:5] for name in shares)], rows)
+    print(
+        f"\naccuracy {percent(summary['accuracy'])}, "
+        f"mean class accuracy {percent(summary['mean_class_accuracy'])} "
+        f"({summary['num_shapes']} shapes, {summary['num_points']} points each)"
+    )
+
+
+def _draw(
+    folder: Path,
+    matrix: ConfusionMatrix,
+    clouds: Clouds,
+    predicted: torch.Tensor,
+    classes: tuple[str, ...],
+) -> None:
+    from mgic_geo.viz import plot_clouds, plot_confusion
+
+    plot_confusion(matrix.matrix, classes, folder / "confusion.png")
+    wrong = (predicted != clouds.label).nonzero().flatten().tolist()[:15]
+    if wrong:
+        texts = [f"{classes[clouds.label[i]]}\ntaken for {classes[predicted[i]]}" for i in wrong]
+        plot_clouds([clouds.pos[i] for i in wrong], texts, folder / "mistakes.png")

@@ -1,0 +1,92 @@
+"""Classify meshes and clouds: OFF, PLY, OBJ, STL, PCD, XYZ, NPY, NPZ.
+
+Each shape is sampled, centred and scaled to the unit sphere. A file that cannot be used is named,
+and the others are classified all the same.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+from jsonargparse import ArgumentParser, Namespace
+from torch import nn
+
+from mgic_geo.cli._output import message, percent, print_json
+from mgic_geo.datasets import sample_points
+from mgic_geo.io import Mesh, read_cloud_or_mesh
+from mgic_geo.models import DEFAULT_WEIGHTS, WeightsInfo, load_model
+from mgic_geo.training import predict_logits
+from mgic_geo.transforms import normalize_sphere
+
+# Rotations that put the named axis up; a front towards +z, usual where y is up, turns to -y, as in
+# ModelNet.
+_UPRIGHT = {
+    "x": ((0, 0, -1), (0, 1, 0), (1, 0, 0)),
+    "y": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
+    "z": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a mesh or a cloud")
+    parser.add_argument(
+        "--weights", default=DEFAULT_WEIGHTS, help="shipped weights, a file, or a run folder"
+    )
+    parser.add_argument(
+        "--num_points",
+        type=int,
+        help="points to sample (default: as trained, or all of a smaller cloud)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sampling")
+    parser.add_argument("--up", choices=list(_UPRIGHT), default="z", help="axis that points up")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--json", action="store_true", help="print a list of JSON objects")
+
+
+def run(options: Namespace) -> int:
+    model, info = load_model(options.weights, options.device)
+    results, failed = [], False
+    for file in options.files:
+        try:
+            result = _classify(model, info, file, options)
+        except (ValueError, OSError, ImportError) as error:
+            text = message(error) if file in message(error) else f"{file}: {message(error)}"
+            print(f"mgic-geo: {text}", file=sys.stderr)
+            result, failed = {"file": file, "error": text}, True
+        results.append(result)
+        if not options.json and "error" not in result:
+            # at once: a long list of files shows how far it is
+            (first, *others) = result["top"]
+            rest = ", ".join(f"{o['class']} {percent(o['probability'])}" for o in others)
+            print(f"{file}: {first['class']} {percent(first['probability'])} ({rest})", flush=True)
+    if options.json:
+        print_json(results)
+    return 1 if failed else 0
+
+
+def _classify(model: nn.Module, info: WeightsInfo, file: str, options: Namespace) -> dict[str, Any]:
+    shape = read_cloud_or_mesh(file)
+    count = options.num_points
+    if count is None:
+        count = info.num_points
+        if not isinstance(shape, Mesh) and len(shape) < count:
+            count = len(shape)
+            print(
+                f"mgic-geo: {file}: has {count} points, the weights were trained on "
+                f"{info.num_points}; all are used, the result is less certain",
+                file=sys.stderr,
+            )
+    points = sample_points(shape, count, seed=options.seed, name=file)
+    upright = points @ np.array(_UPRIGHT[options.up], points.dtype).T
+    pos = normalize_sphere(torch.from_numpy(upright))
+    probability = predict_logits(model, pos[None], options.device)[0].softmax(dim=0)
+    top = probability.topk(min(3, len(info.classes)))
+    best = [
+        {"class": info.classes[i], "probability": round(p, 6)}
+        for p, i in zip(top.values.tolist(), top.indices.tolist(), strict=True)
+    ]
+    kind = "mesh" if isinstance(shape, Mesh) else "cloud"
+    return {"file": file, **best[0], "top": best, "kind": kind, "num_points": count}
