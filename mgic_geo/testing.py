@@ -1,0 +1,213 @@
+"""The test kit: small inputs, and assertions of what hierarchies and graph layers promise."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.spatial import ConvexHull
+from torch import Tensor, nn
+
+from mgic_geo.io import Mesh, write_off
+
+__all__ = [
+    "assert_full_coupling",
+    "assert_linear_scaling",
+    "assert_permutation_equivariant",
+    "channel_jacobian",
+    "random_clouds",
+    "randomize_norms",
+    "write_tiny_off_tree",
+]
+
+# Width, depth and height of boxes that a small network tells apart; names of ModelNet-10's classes.
+_BOXES = {"bed": (2.0, 1.6, 0.4), "dresser": (1.0, 0.5, 1.2), "monitor": (1.0, 0.1, 0.7)}
+
+
+def random_clouds(
+    num_clouds: int = 2,
+    num_points: int = 32,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    ragged: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Uniform points in the unit cube, batched the PyG way.
+
+    Args:
+        num_clouds: Number of clouds.
+        num_points: Points a cloud.
+        seed: Same seed, same clouds, on every machine.
+        dtype: Type of the coordinates.
+        ragged: Take a random number of points, between half of ``num_points`` and all, per cloud.
+
+    Returns:
+        Positions ``[N, 3]`` and the cloud of each point, int64 ``[N]``, sorted.
+
+    Example:
+        >>> pos, batch = random_clouds(num_clouds=2, num_points=3)
+        >>> pos.shape, batch.tolist()
+        (torch.Size([6, 3]), [0, 0, 0, 1, 1, 1])
+    """
+    rng = np.random.default_rng(seed)
+    low = (num_points + 1) // 2 if ragged else num_points
+    sizes = rng.integers(low, num_points + 1, num_clouds)
+    pos = torch.from_numpy(rng.random((int(sizes.sum()), 3))).to(dtype)
+    return pos, torch.from_numpy(np.repeat(np.arange(num_clouds), sizes))
+
+
+def write_tiny_off_tree(
+    folder: str | os.PathLike[str],
+    classes: Sequence[str] = tuple(_BOXES),
+    shapes: int = 4,
+    seed: int = 0,
+) -> Path:
+    """Writes boxes as OFF files in ModelNet's layout, ``<class>/<split>/<class>_0001.off``.
+
+    Args:
+        folder: Where to put the tree.
+        classes: Some of ``"bed"``, ``"dresser"`` and ``"monitor"``, all of them in ModelNet-10.
+        shapes: Shapes a class and split; ``train`` and ``test`` are numbered on, as in ModelNet.
+        seed: Varies the sizes of the boxes by up to a tenth.
+
+    Returns:
+        The folder.
+    """
+    rng = np.random.default_rng(seed)
+    corners = np.stack(np.meshgrid([0.0, 1.0], [0.0, 1.0], [0.0, 1.0]), axis=-1).reshape(-1, 3)
+    faces = ConvexHull(corners).simplices
+    for name in classes:
+        for i in range(2 * shapes):
+            split = "train" if i < shapes else "test"
+            box = corners * _BOXES[name] * rng.uniform(0.9, 1.1, 3)
+            write_off(Path(folder) / name / split / f"{name}_{i + 1:04d}.off", Mesh(box, faces))
+    return Path(folder)
+
+
+def randomize_norms(module: nn.Module, seed: int = 0) -> nn.Module:
+    """Gives every batch norm random scales, shifts and statistics, and returns the module.
+
+    A scale that starts at 0, as behind a prolongation with ``correction_scale=0``, hides the branch
+    from every test of values and gradients.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for norm in module.modules():
+        if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+            state = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+            ranges = ((0.5, 1.5), (-0.2, 0.2), (-0.2, 0.2), (0.5, 1.5))
+            for tensor, (low, high) in zip(state, ranges):
+                if tensor is not None:
+                    drawn = torch.rand(tensor.shape, generator=generator) * (high - low) + low
+                    tensor.data.copy_(drawn)
+    return module
+
+
+def assert_linear_scaling(
+    count: Callable[[int], int], widths: Sequence[int]
+) -> tuple[Fraction, Fraction]:
+    """Asserts that an integer count is affine in the width, exactly: ``slope * width + offset``.
+
+    Args:
+        count: Counts parameters, multiply-accumulates, ... of something of a given width.
+        widths: Three widths or more; above the coarsest grid, where the law begins.
+
+    Returns:
+        Slope and offset.
+
+    Example:
+        >>> from mgic_geo.hierarchy import ChannelHierarchy
+        >>> slope, _ = assert_linear_scaling(
+        ...     lambda c: ChannelHierarchy(c, 8, 16).parameters(9), [64, 128, 256, 512]
+        ... )
+        >>> print(slope)
+        164
+    """
+    if len(widths) < 3:
+        raise ValueError(f"widths = {list(widths)}: two numbers always lie on a line; give three")
+    counts = [count(width) for width in widths]
+    slope = Fraction(counts[1] - counts[0], widths[1] - widths[0])
+    offset = counts[0] - slope * widths[0]
+    for width, found in zip(widths, counts):
+        law = slope * width + offset
+        assert found == law, f"width {width} counts {found}, the line through the first two: {law}"
+    return slope, offset
+
+
+def channel_jacobian(
+    module: Callable[..., Tensor], x: Tensor, *args: object, channel_axis: int = -1, seed: int = 0
+) -> Tensor:
+    """How much each output channel depends on each input channel.
+
+    Args:
+        module: Layer or function, called as ``module(x, *args)``.
+        x: Features ``[N, C_in]``, or images ``[B, C_in, *]`` with ``channel_axis=1``.
+        args: Further arguments, such as ``edge_index``.
+        channel_axis: ``-1`` or ``1``.
+        seed: Of the random weights that combine the positions of a channel, so that equal
+            contributions with opposite signs do not hide each other.
+
+    Returns:
+        ``[C_out, C_in]``, summed magnitudes of gradients; 0 where a channel has no influence.
+    """
+    x = x.detach().clone().requires_grad_()
+    y = module(x, *args)
+    weight = torch.rand(y.shape, generator=torch.Generator().manual_seed(seed)).to(y) + 0.5
+    rows = []
+    for channel in (y * weight).unbind(channel_axis):
+        (grad,) = torch.autograd.grad(channel.sum(), x, retain_graph=True)
+        rows.append(grad.abs().movedim(channel_axis, 0).flatten(1).sum(1))
+    return torch.stack(rows)
+
+
+def assert_full_coupling(
+    module: Callable[..., Tensor], x: Tensor, *args: object, channel_axis: int = -1
+) -> None:
+    """Asserts that every output channel depends on every input channel at ``x``.
+
+    Args:
+        module: As in :func:`channel_jacobian`, and so the others.
+        x: Random features; at special points a gradient may vanish by chance.
+        args: Further arguments.
+        channel_axis: ``-1`` or ``1``.
+    """
+    missing = (channel_jacobian(module, x, *args, channel_axis=channel_axis) == 0.0).nonzero()
+    if len(missing):
+        first, second = missing[0].tolist()
+        raise AssertionError(
+            f"{len(missing)} pairs of channels are not coupled, the first: output {first} does not "
+            f"depend on input {second}"
+        )
+
+
+def assert_permutation_equivariant(
+    function: Callable[..., Tensor],
+    *inputs: Tensor,
+    batch: Tensor | None = None,
+    invariant: bool = False,
+    seed: int = 0,
+    rtol: float = 1e-4,
+    atol: float = 1e-5,
+) -> None:
+    """Asserts that renumbering the points renumbers the output, or leaves it alone.
+
+    Args:
+        function: Called as ``function(*inputs)``.
+        inputs: Tensors with the points on their first axis, all renumbered alike.
+        batch: Cloud of each point; points then stay in their cloud, so ``batch`` stays as it is.
+        invariant: The output has no points (pooled) and must not change.
+        seed: Of the permutation.
+        rtol: Relative tolerance.
+        atol: Absolute tolerance.
+    """
+    count = inputs[0].size(0)
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(count))
+    if batch is not None:
+        order = order[torch.argsort(batch[order], stable=True)]
+    expected = function(*inputs)
+    found = function(*(tensor[order] for tensor in inputs))
+    torch.testing.assert_close(
+        found, expected if invariant else expected[order], rtol=rtol, atol=atol
+    )
