@@ -87,7 +87,7 @@ class TrainConfig:
     coarsest: int = 16
     k: int = 10
     residual: bool = True
-    dropout: float = 0.3
+    dropout: float = 0.0
     correction_scale: float = 0.0
     epochs: int = 10
     stop_after: int | None = None
