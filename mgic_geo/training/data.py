@@ -11,7 +11,7 @@ from torch import Tensor
 from mgic_geo.datasets import CloudDataset, Furniture10, ModelNet10, PointClouds, train_val_split
 from mgic_geo.errors import DataError
 from mgic_geo.training.config import AugmentConfig, TrainConfig
-from mgic_geo.transforms import augment_clouds, normalize_sphere
+from mgic_geo.transforms import augment_clouds, normalize_sphere, subset_clouds
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,9 @@ def make_splits(config: TrainConfig) -> Splits:
 
 def augment(pos: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
     """Changes a training batch ``[B, n, 3]`` at random; dropping leaves ``[B, m, 3]``."""
-    count = pos.size(1)
     if config.drop > 0.0:
         share = 1.0 - config.drop * float(torch.rand((), generator=generator))
-        order = torch.rand(pos.shape[:2], generator=generator).argsort(dim=1)
-        keep = order[:, : max(round(count * share), 1)].to(pos.device)
-        pos = pos.gather(1, keep.unsqueeze(-1).expand(-1, -1, 3))
+        pos = subset_clouds(pos, max(round(pos.size(1) * share), 1), generator)
     return augment_clouds(
         pos,
         generator,
