@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
 
-from mgic_geo import kernels  # noqa: F401  registers the operators that are counted below
+from mgic_geo.models import PointClassifier, create_model
 
 _OPS = torch.ops.mgic_geo
 
@@ -121,6 +121,23 @@ def profile_model(
         for name, module in model.named_modules()
         if parameters[name] or macs[name] or graph_macs[name]
     ]
+
+
+def profile_point_model(
+    name: str, num_points: int = 1024, depth: int | None = None, **model_args: Any
+) -> list[LayerCount]:
+    """Counts a registered point model on one cloud, without the building of its graph.
+
+    Args:
+        name: Its name in the registry.
+        num_points: Points of the cloud.
+        depth: As in :func:`profile_model`.
+        **model_args: Options of the model.
+    """
+    model = create_model(name, **model_args).eval()
+    pos = torch.rand(1, num_points, 3, generator=torch.Generator().manual_seed(0))
+    graph = model.prepare(pos) if isinstance(model, PointClassifier) else None
+    return profile_model(model, pos, operators=graph, depth=depth)
 
 
 def _work(counter: FlopCounterMode, model: nn.Module, name: str, only_graph: bool) -> int:

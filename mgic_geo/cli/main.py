@@ -13,8 +13,8 @@ from typing import TextIO
 from mgic_geo import __version__
 from mgic_geo.cli._output import message
 
-# A module each in this folder, with add_arguments(parser) and run(options), which may return an exit
-# code. Only the chosen one is imported, so that help and wrong use are answered at once.
+# A module each in this folder, with add_arguments(parser) and run(options), which may return an
+# exit code. Only the chosen one is imported, so that help and wrong use are answered at once.
 COMMANDS = {
     "train": "train a classifier",
     "evaluate": "measure weights on labelled clouds",

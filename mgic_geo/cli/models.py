@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser, Namespace
 
-from mgic_geo.cli._count import count_point_model
 from mgic_geo.cli._output import print_json, print_table
 from mgic_geo.models import describe_model, list_models
+from mgic_geo.profiling import profile_point_model
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     rows = []
     for name in list_models(options.pattern):
-        layers = count_point_model(name)
+        layers = profile_point_model(name)
         rows.append(
             {
                 "name": name,

@@ -11,10 +11,9 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from mgic_geo.cli._count import count_point_model
 from mgic_geo.cli._output import percent, print_json, print_table
 from mgic_geo.models.registry import dense_twin
-from mgic_geo.profiling import LayerCount
+from mgic_geo.profiling import LayerCount, profile_point_model
 
 _FIGURES = ("parameters", "macs", "graph_macs")
 
@@ -39,9 +38,9 @@ def run(options: Namespace) -> int:
     if options.num_points <= options.k:
         raise ValueError(f"num_points = {options.num_points}: k = {options.k} needs more points")
     settings["depth"] = options.depth if options.depth > 0 else None
-    layers = count_point_model(options.model, **settings)
+    layers = profile_point_model(options.model, **settings)
     twin = dense_twin(options.model)
-    dense = count_point_model(twin, **settings) if twin else []
+    dense = profile_point_model(twin, **settings) if twin else []
     if options.json:
         report = {"model": options.model, **settings, "total": _total(layers)}
         report["layers"] = [asdict(layer) for layer in layers]

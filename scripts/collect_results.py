@@ -1,0 +1,91 @@
+"""Turns the results of training runs into rows of a CSV file.
+
+    python scripts/collect_results.py runs/first runs/second --out results/modelnet10.csv
+
+A row that is there already, of the same model, seed, commit and command, is replaced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mgic_geo.errors import DataError
+from mgic_geo.io import atomic_write
+from mgic_geo.models import read_weights_info
+from mgic_geo.profiling import profile_point_model
+
+COLUMNS = (
+    "model",
+    "parameters",
+    "macs",
+    "epochs",
+    "chosen_epoch",
+    "seed",
+    "validation_accuracy",
+    "validation_mean_class_accuracy",
+    "epoch_seconds",
+    "command",
+    "commit",
+    "versions",
+    "device",
+    "date",
+)
+KEY = ("model", "seed", "commit", "command")
+
+
+def read_run(folder: Path) -> dict[str, str]:
+    """One row: what ``result.json`` says, and the MACs of the model for one cloud."""
+    try:
+        result = json.loads((folder / "result.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{folder}: no readable result.json, has the run ended? ({error})"
+        ) from error
+    info = read_weights_info(folder / "best.safetensors")
+    layers = profile_point_model(
+        info.model, info.num_points, num_classes=len(info.classes), **info.model_args
+    )
+    row: dict[str, Any] = {**result, "macs": sum(layer.macs for layer in layers)}
+    for name, value in result.get("validation", {}).items():
+        row[f"validation_{name}"] = value
+    return {name: str(row.get(name, "")) for name in COLUMNS}
+
+
+def merge(path: Path, rows: Sequence[dict[str, str]]) -> None:
+    """Adds rows to a CSV file, in a fixed order."""
+    old: list[dict[str, str]] = []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            old = list(csv.DictReader(file))
+    merged = {tuple(row.get(name, "") for name in KEY): row for row in [*old, *rows]}
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(merged[key] for key in sorted(merged))
+    with atomic_write(path, "w", encoding="utf-8") as out:
+        out.write(text.getvalue())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN_FOLDER")
+    parser.add_argument("--out", type=Path, default=Path("results/modelnet10.csv"))
+    args = parser.parse_args(argv)
+    try:
+        merge(args.out, [read_run(folder) for folder in args.runs])
+    except (ValueError, OSError) as error:
+        print(f"collect_results: {error}", file=sys.stderr)
+        return 1
+    print(f"{len(args.runs)} rows are in {args.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

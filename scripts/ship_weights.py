@@ -1,0 +1,148 @@
+"""Puts the weights of a run into the package, with its config and a model card.
+
+    python scripts/ship_weights.py runs/all modelnet10-mgic-diffgcn --validated runs/validated
+
+The weights may come from a run on all training shapes; the figures on the card then come from the
+run with a validation part that chose its length.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import mgic_geo
+from mgic_geo.errors import DataError
+from mgic_geo.io import atomic_write
+from mgic_geo.models import load_model
+from mgic_geo.profiling import profile_point_model
+
+LIMIT = 1_000_000  # bytes
+PACKAGE = Path(mgic_geo.__file__).parent
+
+CARD = Path(__file__).with_name("model_card.md")
+LICENCE = """The shapes are CAD models from the Internet whose copyright stays with their authors;
+the collection is offered for the convenience of academic research (`datasets/modelnet10/README.md`).
+None of them is part of this package. The weights come under the package's licence; ask your own
+counsel before a commercial use."""
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    try:
+        result = json.loads((folder / "result.json").read_text("utf-8"))
+        config = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise DataError(f"{folder}: not the folder of a finished run ({error})") from error
+    return result, config
+
+
+def _augment(options: dict[str, float]) -> str:
+    used = ", ".join(f"{name} {value:g}" for name, value in options.items() if value)
+    return f"augmentation: {used}" if used else "no augmentation"
+
+
+def _accuracy(result: dict[str, Any], own: bool) -> str:
+    if "validation" not in result:
+        raise DataError("neither run has a validation part; give one with --validated RUN_FOLDER")
+    part = result["validation"]
+    where = "not trained on" if own else "held out in the second run above"
+    lines = [
+        f"Validation part ({part['num_shapes']} shapes, the last of each class by name, {where}), "
+        f"epoch {result['chosen_epoch']}: "
+        f"**{100 * part['mean_class_accuracy']:.2f} % mean class accuracy**, "
+        f"{100 * part['accuracy']:.2f} % accuracy.",
+        "",
+        "| class | accuracy |",
+        "|---|---|",
+    ]
+    for name, share in part["per_class_accuracy"].items():
+        lines.append(f"| {name} | {'-' if share is None else f'{100 * share:.1f} %'} |")
+    return "\n".join(lines)
+
+
+def _run_line(title: str, result: dict[str, Any]) -> str:
+    return (
+        f"- {title}: {result['train_shapes']:,} shapes, {result['epochs']} epochs, "
+        f"seed {result['seed']}, commit `{result['commit'] or 'unknown'}`, {result['date']}, "
+        f"{result['versions']}, {result['device']}\n\n      {result['command']}\n"
+    )
+
+
+def ship(run: Path, name: str, validated: Path | None, package: Path = PACKAGE) -> Path:
+    """Writes ``weights/NAME`` into the package; nothing of it where something is wrong."""
+    result, config = _read(run)
+    source = run / "best.safetensors"
+    model, info = load_model(source)
+    content = source.read_bytes()
+    if len(content) > LIMIT:
+        raise DataError(
+            f"{source}: {len(content):,} bytes; weights in the package have at most {LIMIT:,}"
+        )
+    runs, judged = [_run_line("these weights", result)], result
+    if validated is not None:
+        judged, other = _read(validated)
+        if other["model"] != config["model"]:
+            raise DataError(f"{validated}: a run of {other['model']}, not of {config['model']}")
+        runs.append(_run_line("the run with a validation part", judged))
+    layers = profile_point_model(
+        info.model, info.num_points, num_classes=len(info.classes), **info.model_args
+    )
+    modelnet = "modelnet10" in config["data"].lower()
+    data = "ModelNet-10" if modelnet else config["data"]
+    card = CARD.read_text("utf-8").format(
+        name=name,
+        **{
+            key: config[key]
+            for key in ("lr", "weight_decay", "label_smoothing", "dropout", "batch_size")
+        },
+        model=info.model,
+        parameters=sum(p.numel() for p in model.parameters()),
+        macs=sum(layer.macs for layer in layers) / 1e6,
+        size=len(content),
+        num_points=info.num_points,
+        epochs=result["epochs"],
+        classes=", ".join(name.replace("_", " ") for name in info.classes),
+        num_classes=len(info.classes),
+        shapes=result["train_shapes"],
+        data=data,
+        licence=LICENCE if modelnet else "",
+        augment=_augment(config["augment"]),
+        runs="\n".join(runs),
+        accuracy=_accuracy(judged, own=validated is None),
+    )
+    # a machine's paths say nothing to anybody else
+    config |= {"data": Path(config["data"]).name, "root": "datasets", "out": None, "resume": False}
+    folder = package / "weights" / name
+    for file, text in (
+        ("config.yaml", yaml.safe_dump(config, sort_keys=False)),
+        ("README.md", card),
+    ):
+        with atomic_write(folder / file, "w", encoding="utf-8") as out:
+            out.write(text)
+    with atomic_write(folder / "model.safetensors") as out:
+        out.write(content)
+    return folder
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("run", type=Path, metavar="RUN_FOLDER")
+    parser.add_argument("name", metavar="NAME", help="for example modelnet10-mgic-diffgcn")
+    parser.add_argument("--validated", type=Path, metavar="RUN_FOLDER", help="run for the figures")
+    args = parser.parse_args(argv)
+    try:
+        print(f"shipped in {ship(args.run, args.name, args.validated)}")
+    except (ValueError, OSError) as error:
+        print(f"ship_weights: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
