@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,11 +36,12 @@ class AugmentConfig:
     drop: float = 0.3
 
     def __post_init__(self) -> None:
+        tops = {"scale": 0.99, "flip": 1.0, "drop": 0.99}
         for name, value in vars(self).items():
-            if value < 0.0 or (
-                name in ("scale", "flip", "drop") and value > 1.0 - (name != "flip") * 1e-6
-            ):
-                raise MgicGeoError(f"augment.{name} = {value} is out of range")
+            if not 0.0 <= value <= tops.get(name, math.inf):
+                raise MgicGeoError(
+                    f"augment.{name} = {value}: it must be in [0, {tops.get(name, 'infinity')}]"
+                )
 
 
 @dataclass
