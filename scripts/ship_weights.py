@@ -28,7 +28,7 @@ PACKAGE = Path(mgic_geo.__file__).parent
 
 CARD = Path(__file__).with_name("model_card.md")
 LICENCE = """The shapes are CAD models from the Internet whose copyright stays with their authors;
-the collection is offered for the convenience of academic research (`datasets/modelnet10/README.md`).
+the collection is offered for the convenience of academic research (`datasets/modelnet10`).
 None of them is part of this package. The weights come under the package's licence; ask your own
 counsel before a commercial use."""
 
