@@ -58,7 +58,7 @@ def test_keeps_channels_last() -> None:
 
 def test_first_weights_are_those_of_linear() -> None:
     layer = GroupedPointwise(4096, 64, 16)
-    assert float(layer.weight.abs().max()) == pytest.approx(
+    assert layer.weight.abs().max().item() == pytest.approx(
         1 / 16, rel=1e-3
     )  # fan-in 256 of a group
 
