@@ -96,12 +96,11 @@ def profile_model(
                 buffer.copy_(buffers[name])
 
     def owner(name: str) -> str:
-        """The nearest module, itself or above, that was called and is not below ``depth``."""
+        """The nearest module, itself or above, that was called; or what holds it at ``depth``."""
         path = name.split(".") if name else []
-        path = path[:depth]
         while path and ".".join(path) not in called:
             path.pop()
-        return ".".join(path)
+        return ".".join(path[:depth])
 
     parameters, macs, graph_macs = Counter[str](), Counter[str](), Counter[str]()
     seen: set[int] = set()
