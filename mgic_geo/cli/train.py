@@ -10,7 +10,7 @@ import sys
 from accelerate import PartialState
 from jsonargparse import ArgumentParser, Namespace
 
-from mgic_geo.training import TrainConfig, TrainResult, train
+from mgic_geo.training import AugmentConfig, TrainConfig, TrainResult, train
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -20,7 +20,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     options.pop("config", None)
-    config = TrainConfig(**vars(options.clone()))
+    # plain dataclasses all the way down: the parser leaves the nested one as a namespace, which a
+    # saved state must not hold
+    augment = AugmentConfig(**vars(options.pop("augment")))
+    config = TrainConfig(augment=augment, **vars(options))
     try:
         result = train(config)
     except KeyboardInterrupt:

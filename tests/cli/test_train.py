@@ -71,6 +71,7 @@ def test_interrupted_run_says_how_to_go_on(
         (("--epochs", 0), "epochs = 0: it must be at least 1"),
         (("--resume", "true"), "there is no run to resume"),
         (("--augment.drop", 0.95), "may leave fewer"),
+        (("--augment.flip", 1.5), "augment.flip = 1.5: it must be in"),
         (("--num_points", 65), "64 points"),
     ],
 )
