@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonargparse import ArgumentParser
+
+from mgic_geo.cli import train as command
+from mgic_geo.errors import MgicGeoError
+from mgic_geo.training import AugmentConfig, TrainConfig
+
+Config = Callable[..., TrainConfig]
+
+
+def test_yaml_file_gives_the_config_back(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = config(
+        lr=1e-5, stop_after=2, augment=AugmentConfig(jitter=0.125), mixed_precision="no", seed=7
+    )
+    written.save(tmp_path / "config.yaml")
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text()) == asdict(written)
+    read: list[TrainConfig] = []
+    monkeypatch.setattr(command, "train", lambda config: read.append(config) or 1 / 0)
+    parser = ArgumentParser()
+    command.add_arguments(parser)
+    arguments = ["--config", str(tmp_path / "config.yaml"), "--augment.drop", "0.25"]
+    with pytest.raises(ZeroDivisionError):
+        command.run(parser.parse_args(arguments))
+    assert asdict(read[0]) == {
+        **asdict(written),
+        "augment": {**asdict(written.augment), "drop": 0.25},
+    }
+    assert isinstance(read[0].augment, AugmentConfig)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"epochs": 0}, "epochs = 0"),
+        ({"batch_size": -1}, "batch_size = -1"),
+        ({"val_fraction": 1.0}, "val_fraction = 1.0"),
+        ({"dropout": -0.1}, "dropout = -0.1"),
+        ({"mixed_precision": "fp8"}, "use no, bf16 or fp16"),
+        ({"k": 45}, "k = 45 needs more than 45 points"),
+    ],
+)
+def test_refusals(config: Config, changes: dict[str, Any], text: str) -> None:
+    with pytest.raises(MgicGeoError, match=text):
+        config(**changes)
+
+
+@pytest.mark.parametrize("changes", [{"scale": 1.0}, {"flip": 1.1}, {"drop": 1.0}, {"jitter": -1}])
+def test_augmentation_out_of_range(changes: dict[str, float]) -> None:
+    with pytest.raises(MgicGeoError, match=rf"augment\.{next(iter(changes))}"):
+        AugmentConfig(**changes)
+
+
+def test_folder_is_named_after_data_and_model() -> None:
+    assert TrainConfig(data="some/where/set.npz", model="dgcnn").folder == Path("runs/set-dgcnn")

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from mgic_geo.models import create_model, load_model
+from mgic_geo.training import Splits, TrainConfig, evaluate_clouds, predict_logits, train
+from mgic_geo.training.loop import parameter_groups
+
+Config = Callable[..., TrainConfig]
+
+
+@pytest.mark.parametrize("name", ["mgic_diffgcn", "dgcnn"])
+def test_matrices_decay_and_the_rest_does_not(name: str) -> None:
+    model = create_model(name, width=16)
+    decayed, plain = parameter_groups(model, 0.05)
+    assert (decayed["weight_decay"], plain["weight_decay"]) == (0.05, 0.0)
+    assert all(p.dim() > 1 for p in decayed["params"])
+    assert all(p.dim() <= 1 for p in plain["params"])
+    sizes = [sum(p.numel() for p in group["params"]) for group in (decayed, plain)]
+    assert sum(sizes) == sum(p.numel() for p in model.parameters())
+
+
+def test_it_learns(config: Config, splits: Splits) -> None:
+    result = train(config(epochs=40, lr=0.01), splits)
+    assert result.summary["validation"]["accuracy"] > 0.8
+    assert result.matrix is not None
+    assert int(result.matrix.matrix.sum()) == 9
+
+
+def test_seed_decides_the_run(config: Config, splits: Splits, tmp_path: Path) -> None:
+    def weights(seed: int, out: str) -> dict[str, torch.Tensor]:
+        return train(
+            config(seed=seed, epochs=1, out=str(tmp_path / out)), splits
+        ).model.state_dict()
+
+    one, two, other = weights(1, "a"), weights(1, "b"), weights(2, "c")
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    assert not all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_best_epoch_is_kept(config: Config, splits: Splits, tmp_path: Path) -> None:
+    result = train(config(epochs=4), splits)
+    lines = (tmp_path / "run/metrics.csv").read_text().splitlines()
+    column = lines[0].split(",").index("val_mean_class_accuracy")
+    scores = [float(line.split(",")[column]) for line in lines[1:]]
+    chosen = result.summary["chosen_epoch"]
+    assert scores[chosen - 1] == max(scores)
+    model, info = load_model(tmp_path / "run")
+    assert info.classes == splits.classes
+    assert splits.val is not None
+    matrix, _ = evaluate_clouds(model, splits.val, 3)
+    assert round(matrix.mean_class_accuracy, 6) == max(scores)
+
+
+def test_without_a_validation_part_the_last_epoch_is_kept(config: Config, splits: Splits) -> None:
+    result = train(config(epochs=2), replace(splits, val=None))
+    assert result.summary["chosen_epoch"] == 2
+    assert "validation" not in result.summary
+    assert result.matrix is None
+
+
+def test_predictions_do_not_depend_on_the_batch(splits: Splits) -> None:
+    model = create_model("mgic_diffgcn", num_classes=3, width=16, k=6)
+    together = predict_logits(model, splits.train.pos.repeat(2, 1, 1))
+    alone = torch.cat([predict_logits(model, cloud[None]) for cloud in splits.train.pos])
+    torch.testing.assert_close(together, alone.repeat(2, 1), rtol=1e-4, atol=1e-5)

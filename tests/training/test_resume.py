@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mgic_geo.errors import CheckpointError, DataError
+from mgic_geo.training import Splits, TrainConfig, loop, train
+
+Config = Callable[..., TrainConfig]
+
+
+class Stop(Exception):
+    pass
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def rows(folder: Path) -> list[str]:
+    """The metrics without the clock."""
+    return [line.rpartition(",")[0] for line in (folder / "metrics.csv").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("model", ["mgic_diffgcn", "mgic_edgeconv"])
+def test_resumed_run_equals_an_uninterrupted_one(
+    config: Config, splits: Splits, tmp_path: Path, model: str
+) -> None:
+    whole = config(model=model, dropout=0.2, out=str(tmp_path / "whole"))
+    train(whole, splits)
+    parts = config(model=model, dropout=0.2, out=str(tmp_path / "parts"), stop_after=1)
+    train(parts, splits)
+    torch.manual_seed(99)  # what a new process would not know
+    train(replace(parts, stop_after=2, resume=True), splits)
+    result = train(replace(parts, stop_after=None, resume=True), splits)
+    for name in ("last", "best"):
+        one, two = (load_file(tmp_path / run / f"{name}.safetensors") for run in ("whole", "parts"))
+        assert all(torch.equal(one[key], two[key]) for key in one | two)
+    assert rows(tmp_path / "whole") == rows(tmp_path / "parts")
+    assert result.summary["epochs"] == 3
+
+
+@pytest.mark.parametrize("stop", [Stop, KeyboardInterrupt])
+def test_stop_in_the_middle_of_an_epoch_leaves_the_last_whole_one(
+    config: Config,
+    splits: Splits,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop: type[BaseException],
+) -> None:
+    train(config(out=str(tmp_path / "whole")), splits)
+    step, calls = loop._Trainer._step, []
+
+    def stopping(*args: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 5:  # three steps an epoch
+            raise stop
+        return step(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Trainer, "_step", stopping)
+        with pytest.raises(stop):
+            train(config(), splits)
+    assert len(rows(tmp_path / "run")) == 2
+    train(config(resume=True), splits)
+    one, two = (load_file(tmp_path / run / "last.safetensors") for run in ("whole", "run"))
+    assert all(torch.equal(one[key], two[key]) for key in one | two)
+
+
+def test_full_disk_keeps_the_last_epoch(
+    config: Config, splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(config(stop_after=1), splits)
+    before = files(tmp_path / "run")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(DataError, match="the disk is full"):
+            train(config(stop_after=2, resume=True), splits)
+    assert files(tmp_path / "run") == before
+    assert train(config(resume=True), splits).summary["epochs"] == 3
+
+
+def test_folder_of_another_run(config: Config, splits: Splits, tmp_path: Path) -> None:
+    train(config(stop_after=1), splits)
+    before = files(tmp_path / "run")
+    with pytest.raises(CheckpointError, match="holds a run already: add --resume true"):
+        train(config(), splits)
+    with pytest.raises(CheckpointError, match=r"a run with lr = 0\.004, not 0\.5"):
+        train(config(lr=0.5, resume=True), splits)
+    assert files(tmp_path / "run") == before
+    with pytest.raises(CheckpointError, match="there is no run to resume"):
+        train(config(out=str(tmp_path / "other"), resume=True), splits)
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("name", ["state.pt", "last.safetensors"])
+def test_damaged_files(config: Config, splits: Splits, tmp_path: Path, name: str) -> None:
+    train(config(stop_after=1), splits)
+    path = tmp_path / "run" / name
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(CheckpointError, match=name):
+        train(config(resume=True), splits)
+
+
+def test_weights_of_another_model(config: Config, splits: Splits, tmp_path: Path) -> None:
+    train(config(stop_after=1), splits)
+    other = config(stop_after=1, width=32, out=str(tmp_path / "other"))
+    train(other, splits)
+    wrong = (tmp_path / "other/last.safetensors").read_bytes()
+    (tmp_path / "run/last.safetensors").write_bytes(wrong)
+    with pytest.raises(CheckpointError, match=r"last\.safetensors: weights of another model"):
+        train(config(resume=True), splits)
+
+
+def test_state_holds_no_code(config: Config, splits: Splits, tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (tmp_path / "owned",))
+
+    train(config(stop_after=1), splits)
+    state = torch.load(tmp_path / "run/state.pt", weights_only=True)
+    torch.save({**state, "epoch": Evil()}, tmp_path / "run/state.pt")
+    with pytest.raises(CheckpointError, match="damaged"):
+        train(config(resume=True), splits)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_result_says_where_it_comes_from(config: Config, splits: Splits, tmp_path: Path) -> None:
+    result = train(config(stop_after=2), splits)
+    written = json.loads((tmp_path / "run/result.json").read_text())
+    assert written == result.summary
+    for key in ("command", "commit", "versions", "device", "date", "epoch_seconds"):
+        assert key in written
+    assert written["parameters"] == sum(p.numel() for p in result.model.parameters())
+    assert written["validation"]["num_shapes"] == 9
