@@ -1,8 +1,8 @@
 """Nearest-neighbour searches behind one signature.
 
 Each takes reference points ``x`` ``[N, D]``, queries ``y`` ``[M, D]`` and row pointers of their
-clouds (lists of ints) and returns the index table ``[M, k]`` into ``x``, nearest first. Every
-reference cloud has at least ``k`` points; the caller has seen to that.
+clouds (lists of ints) and returns the index table ``[M, k]`` into ``x``, nearest first. There is a
+query at least, and every cloud with queries has ``k`` points or more; the caller has seen to that.
 """
 
 from __future__ import annotations
@@ -68,8 +68,9 @@ def dense(
         _dense_batch(x[None, ptr_x[i] : ptr_x[i + 1]], y[None, ptr_y[i] : ptr_y[i + 1]], k)[0]
         + ptr_x[i]
         for i in range(len(ptr_x) - 1)
+        if ptr_y[i] < ptr_y[i + 1]
     ]
-    return torch.cat(tables) if tables else torch.empty(0, k, dtype=torch.long, device=x.device)
+    return torch.cat(tables)
 
 
 def _dense_batch(x: Tensor, y: Tensor, k: int) -> Tensor:

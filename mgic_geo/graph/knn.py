@@ -121,7 +121,7 @@ def _drop_self(table: Tensor, nodes: Tensor) -> Tensor:
     """Removes each node from its own row, or the farthest where coincident points hid it."""
     own = table == nodes
     own[:, -1] |= ~own.any(dim=1)
-    return table[~own].view(table.size(0), -1)
+    return table[~own].view(table.size(0), table.size(1) - 1)
 
 
 def _pointers(batch: Tensor | None, count: int, batch_size: int | None) -> Sequence[int]:
@@ -148,15 +148,16 @@ def _search(
     backend: str,
     asked: int | None = None,
 ) -> Tensor:
-    if k < 1:
-        raise ValueError(f"k = {asked or k}: it must be at least 1")
+    asked = k if asked is None else asked
+    if asked < 1:
+        raise ValueError(f"k = {asked}: it must be at least 1")
     if x.dim() != 2 or y.dim() != 2:
         raise ValueError(f"points must be [N, D], got {list(x.shape)} and {list(y.shape)}")
     for i in range(len(ptr_x) - 1):
         size = ptr_x[i + 1] - ptr_x[i]
         if size < k and ptr_y[i + 1] > ptr_y[i]:
             raise DataError(
-                f"cloud {i} has {size} points, k = {asked or k} needs at least {k}: "
+                f"cloud {i} has {size} points, k = {asked} needs at least {k}: "
                 f"use a smaller k or more points"
             )
     if not torch.compiler.is_compiling() and not bool(torch.isfinite(x.sum() + y.sum())):
@@ -165,6 +166,8 @@ def _search(
         # On unit vectors the Euclidean order is the cosine order.
         x, y = F.normalize(x, dim=-1), F.normalize(y, dim=-1)
     x, y = x.detach(), y.detach()
+    if not y.size(0):
+        return torch.empty(0, k, dtype=torch.long, device=y.device)
     if backend == "auto":
         backend = _choose(x)
     elif backend not in _backends.SEARCHES:

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mgic_geo.errors import DataError
+from mgic_geo.graph import _backends, available_backends, knn, knn_graph
+from mgic_geo.testing import random_clouds
+
+BACKENDS = [
+    pytest.param(
+        name,
+        marks=pytest.mark.skipif(
+            name not in available_backends(), reason=f"the backend {name} is not installed"
+        ),
+    )
+    for name in _backends.SEARCHES
+]
+
+
+def slow_knn(x: Tensor, y: Tensor, k: int, batch_x: Tensor, batch_y: Tensor) -> Tensor:
+    """All distances, one query after another; index order breaks ties."""
+    edges = []
+    for i, point in enumerate(y):
+        same = (batch_x == batch_y[i]).nonzero().flatten()
+        distance = ((x[same].double() - point.double()) ** 2).sum(dim=1)
+        edges += [(i, int(same[j])) for j in torch.argsort(distance, stable=True)[:k]]
+    return torch.tensor(edges).T
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dims", [1, 3, 16])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_equals_brute_force(backend: str, dims: int, ragged: bool) -> None:
+    _, batch_x = random_clouds(3, 20, seed=1, ragged=ragged)
+    _, batch_y = random_clouds(3, 15, seed=2, ragged=ragged)
+    x, y = torch.randn(len(batch_x), dims), torch.randn(len(batch_y), dims)
+    expected = slow_knn(x, y, 5, batch_x, batch_y)
+    assert torch.equal(knn(x, y, 5, batch_x, batch_y, backend=backend), expected)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("loop", [False, True])
+@pytest.mark.parametrize("cosine", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_graph_equals_brute_force(
+    backend: str, loop: bool, cosine: bool, dtype: torch.dtype
+) -> None:
+    pos, batch = random_clouds(3, 20, dtype=dtype, ragged=True)
+    points = F.normalize(pos, dim=-1) if cosine else pos
+    nodes, neighbors = slow_knn(points, points, 6, batch, batch)
+    if not loop:
+        nodes, neighbors = (row.view(-1, 6)[:, 1:].flatten() for row in (nodes, neighbors))
+    k = 6 if loop else 5
+    found = knn_graph(pos, k, batch, loop=loop, cosine=cosine, backend=backend)
+    assert torch.equal(found, torch.stack([neighbors, nodes]))
+    turned = knn_graph(pos, k, batch, loop, flow="target_to_source", cosine=cosine, backend=backend)
+    assert torch.equal(turned, found.flip(0))
+
+
+@pytest.mark.parametrize("backend", ["auto", *BACKENDS])
+def test_clouds_of_one_size_need_no_batch(backend: str) -> None:
+    pos, batch = random_clouds(4, 16)
+    expected = knn_graph(pos, 3, batch, backend="dense")
+    assert torch.equal(knn_graph(pos.view(4, 16, 3), 3, backend=backend), expected)
+    assert torch.equal(knn_graph(pos[:16], 3, backend=backend), expected[:, : 16 * 3])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_coincident_points_never_are_their_own_neighbors(backend: str) -> None:
+    pos = torch.cat([torch.zeros(6, 3), torch.rand(10, 3) + 1.0])
+    source, target = knn_graph(pos, 3, backend=backend)
+    assert (source != target).all()
+    assert torch.bincount(target).tolist() == [3] * 16
+    assert (source[target < 6] < 6).all()
+    pairs = set(zip(source.tolist(), target.tolist()))
+    assert len(pairs) == len(source)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("far", [0.0, 1e3])
+def test_small_distances_survive(backend: str, far: float) -> None:
+    pos = torch.rand(64, 3) + far
+    distance = (pos.double()[:, None] - pos.double()).square().sum(-1).fill_diagonal_(torch.inf)
+    expected = distance.topk(4, largest=False).values
+    source, _ = knn_graph(pos, 4, backend=backend)
+    found = distance.gather(1, source.view(64, 4))
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("dims", [3, 16])
+def test_chunks_do_not_change_the_dense_search(dims: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, batch = random_clouds(3, 40, ragged=True)
+    x = torch.randn(len(batch), dims)
+    even = torch.randn(2, 30, dims)
+    expected = [knn_graph(x, 5, batch, backend="dense"), knn_graph(even, 5, backend="dense")]
+    for size in (1, 100, 700):
+        monkeypatch.setattr(_backends, "_DENSE_CHUNK", size)
+        found = [knn_graph(x, 5, batch, backend="dense"), knn_graph(even, 5, backend="dense")]
+        assert all(torch.equal(a, b) for a, b in zip(found, expected))
+
+
+def test_torch_cluster_is_among_the_backends_where_it_is_installed() -> None:
+    pytest.importorskip("torch_cluster", reason="torch-cluster is not installed")
+    assert "torch_cluster" in available_backends()
+
+
+@pytest.mark.parametrize(
+    ("dims", "expected"), [(3, "kdtree"), (8, "kdtree"), (9, "dense"), (64, "dense")]
+)
+def test_automatic_choice_without_compiled_packages(
+    dims: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = []
+    for name, search in _backends.SEARCHES.items():
+        monkeypatch.setitem(
+            _backends.SEARCHES, name, lambda *a, n=name, s=search: used.append(n) or s(*a)
+        )
+    monkeypatch.setattr(_backends, "has_pyg_lib", lambda: False)
+    monkeypatch.setattr(_backends, "has_torch_cluster", lambda: False)
+    knn_graph(torch.randn(20, dims), 4)
+    assert used == [expected]
+    assert available_backends("cuda") == ["dense"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_empty_clouds(backend: str) -> None:
+    batch = torch.tensor([0] * 5 + [2] * 6)
+    pos = torch.rand(11, 3)
+    expected = slow_knn(pos, pos, 3, batch, batch)
+    assert torch.equal(knn(pos, pos, 3, batch, batch, batch_size=5, backend=backend), expected)
+    assert knn_graph(torch.empty(0, 3), 3, backend=backend).shape == (2, 0)
+
+
+def test_neighbors_pass_no_gradient() -> None:
+    x = torch.randn(20, 4, requires_grad=True)
+    assert not knn_graph(x, 3).requires_grad
+
+
+def test_wrong_input_is_named() -> None:
+    pos, batch = random_clouds(2, 10)
+    bad = pos.clone()
+    bad[3, 1] = float("nan")
+    for error, message, call in [
+        (
+            DataError,
+            "cloud 0 has 10 points, k = 10 needs at least 11",
+            lambda: knn_graph(pos, 10, batch),
+        ),
+        (DataError, "NaN or infinite", lambda: knn_graph(bad, 3)),
+        (DataError, "NaN or infinite", lambda: knn_graph(pos / 0.0, 3)),
+        (DataError, "20 points, or is not sorted", lambda: knn_graph(pos, 3, batch.flip(0))),
+        (DataError, "batch has 20 entries for 15 points", lambda: knn_graph(pos[:15], 3, batch)),
+        (DataError, "cloud 1 has 0 points", lambda: knn(pos, pos, 3, None, batch)),
+        (ValueError, "k = 0: it must be at least 1", lambda: knn(pos, pos, 0)),
+        (ValueError, r"must be \[N, D\], got \[20\]", lambda: knn_graph(pos[:, 0], 3)),
+        (ValueError, "flow = 'up'", lambda: knn_graph(pos, 3, flow="up")),
+        (ValueError, "backend = 'magic': use one of", lambda: knn_graph(pos, 3, backend="magic")),
+    ]:
+        with pytest.raises(error, match=message):
+            call()
+
+
+def test_k_below_one_is_named_as_it_was_given() -> None:
+    with pytest.raises(ValueError, match="k = 0: it must be at least 1"):
+        knn_graph(torch.rand(5, 3), 0)
+
+
+def test_a_missing_backend_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_backends, "has_pyg_lib", lambda: False)
+    with pytest.raises(ValueError, match="backend = 'pyg_lib' is not available here"):
+        knn_graph(torch.rand(5, 3), 2, backend="pyg_lib")

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from mgic_geo.errors import DataError
+from mgic_geo.graph import (
+    DifferentialOperators,
+    Neighborhoods,
+    differential_operators,
+    knn_graph,
+)
+from mgic_geo.kernels import _dispatch
+from mgic_geo.testing import random_clouds
+
+
+def build(
+    num_clouds: int = 2, ragged: bool = True, seed: int = 0
+) -> tuple[Tensor, Tensor, DifferentialOperators]:
+    pos, batch = random_clouds(num_clouds, 30, seed, torch.float64, ragged)
+    edge_index = knn_graph(pos, 6, batch)
+    return pos, edge_index, differential_operators(pos, edge_index)
+
+
+def matrices(rowptr: Tensor, col: Tensor, weight: Tensor) -> Tensor:
+    """The six operators as dense matrices."""
+    nodes = len(rowptr) - 1
+    dense = weight.new_zeros(6, nodes, nodes)
+    for i in range(nodes):
+        for e in range(int(rowptr[i]), int(rowptr[i + 1])):
+            dense[:, i, int(col[e])] += weight[e]
+    return dense
+
+
+def test_equal_the_formulas() -> None:
+    pos, edge_index, operators = build()
+    expected = pos.new_zeros(6, len(pos), len(pos))
+    for j, i in edge_index.T.tolist():
+        unit = (pos[j] - pos[i]) / torch.linalg.vector_norm(pos[j] - pos[i])
+        row = torch.cat([unit, unit**2]) / 6  # every node has six neighbours
+        expected[:, i, j] += row
+        expected[:, i, i] -= row
+    torch.testing.assert_close(matrices(*operators[:3]), expected)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_transposes_are_transposes(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not compiled:
+        monkeypatch.setattr(_dispatch, "compiled", None)
+    *_, operators = build()
+    assert torch.equal(matrices(*operators[3:]), matrices(*operators[:3]).transpose(1, 2))
+    assert {t.dtype for t in operators} == {torch.int32, torch.float64}
+
+
+def test_constants_have_no_derivatives_and_rows_are_bounded() -> None:
+    *_, operators = build()
+    dense = matrices(*operators[:3])
+    torch.testing.assert_close(dense.sum(dim=2), torch.zeros(6, dense.size(1)).double())
+    assert dense.abs().sum(dim=2).max() <= 2.0 + 1e-12
+
+
+def test_second_derivatives_sum_to_the_graph_laplacian() -> None:
+    _, edge_index, operators = build()
+    nodes = operators.num_nodes
+    laplacian = -torch.eye(nodes, dtype=torch.float64)
+    laplacian[edge_index[1], edge_index[0]] += 1 / 6
+    torch.testing.assert_close(matrices(*operators[:3])[3:].sum(dim=0), laplacian)
+
+
+def test_shifted_and_scaled_clouds_have_the_same_operators() -> None:
+    pos, edge_index, operators = build()
+    for moved in (pos + torch.tensor([5.0, -3.0, 2.0]), pos * 250.0, pos * 1e-3 - 1.0):
+        found = differential_operators(moved, edge_index)
+        torch.testing.assert_close(found.weight, operators.weight, rtol=1e-9, atol=1e-9)
+
+
+def test_exchanged_axes_exchange_the_operators() -> None:
+    pos, edge_index, operators = build()
+    found = differential_operators(pos[:, [2, 0, 1]], edge_index)
+    torch.testing.assert_close(found.weight, operators.weight[:, [2, 0, 1, 5, 3, 4]])
+
+
+def test_a_linear_function_has_a_constant_gradient_on_a_lattice() -> None:
+    axis = torch.arange(5.0)
+    pos = torch.cartesian_prod(axis, axis, axis)
+    edge_index = knn_graph(pos, 6)
+    inside = ((pos > 0) & (pos < 4)).all(dim=1)
+    dense = matrices(*differential_operators(pos, edge_index)[:3])
+    gradient = dense[:3] @ (pos @ torch.tensor([3.0, -2.0, 0.5]))
+    expected = torch.tensor([3.0, -2.0, 0.5]) / 3  # two of six edges go along an axis
+    torch.testing.assert_close(gradient[:, inside].T, expected.expand(int(inside.sum()), 3))
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+def test_batched_clouds_are_clouds_alone(ragged: bool) -> None:
+    pos, batch = random_clouds(3, 30, dtype=torch.float64, ragged=ragged)
+    together = matrices(*differential_operators(pos, knn_graph(pos, 6, batch))[:3])
+    for i in range(3):
+        alone = differential_operators(pos[batch == i], knn_graph(pos[batch == i], 6))
+        part = together[:, batch == i]
+        torch.testing.assert_close(part[..., batch == i], matrices(*alone[:3]))
+        assert (part[..., batch != i] == 0).all()
+
+
+def test_to_converts_the_weights_alone() -> None:
+    *_, operators = build(num_clouds=40)  # more entries than a half-precision number can count
+    assert operators.col.numel() > 2**11
+    for dtype in (torch.float32, torch.bfloat16):
+        moved = operators.to(dtype)
+        assert isinstance(moved, DifferentialOperators)
+        for name, old, new in zip(operators._fields, operators, moved):
+            if name.startswith("weight"):
+                assert torch.equal(new, old.to(dtype))
+            else:
+                assert torch.equal(new, old)
+                assert new.dtype == torch.int32
+    assert operators.to("meta").col.device.type == "meta"
+
+
+def test_self_loops_carry_no_derivative() -> None:
+    pos, batch = random_clouds(1, 20, dtype=torch.float64)
+    looped = matrices(*differential_operators(pos, knn_graph(pos, 7, batch, loop=True))[:3])
+    plain = matrices(*differential_operators(pos, knn_graph(pos, 6, batch))[:3])
+    torch.testing.assert_close(looped * 7, plain * 6)
+
+
+@pytest.mark.parametrize("distance", [0.0, 1e-44, 1e-30, 1e-21, 1e-19, 1e-10])
+def test_close_points_have_bounded_derivatives(distance: float) -> None:
+    pos = torch.tensor([[0.0, 0.0, 0.0], [0.6 * distance, 0.8 * distance, 0.0], [0.0, 0.0, 1.0]])
+    operators = differential_operators(pos, knn_graph(pos, 2))
+    assert matrices(*operators[:3]).abs().sum(dim=2).max() <= 2.0 + 1e-6
+
+
+def test_neighborhoods_group_edges_by_target_in_order() -> None:
+    edge_index = torch.tensor([[3, 1, 0, 2, 1], [2, 0, 2, 0, 3]])
+    graph = Neighborhoods.from_edge_index(edge_index, 5)
+    assert graph.rowptr.tolist() == [0, 2, 2, 4, 5, 5]
+    assert graph.col.tolist() == [1, 2, 3, 0, 1]
+    assert graph.target().tolist() == [0, 0, 2, 2, 3]
+    assert graph.num_nodes == 5
+    assert graph.rowptr.dtype == graph.col.dtype == torch.int32
+
+
+def test_wrong_input_is_named() -> None:
+    pos, edge_index, _ = build()
+    bad = pos.clone()
+    bad[4, 0] = float("nan")
+    for error, message, arguments in [
+        (ValueError, r"pos must be \[N, 3\], got \[\d+, 2\]", (pos[:, :2], edge_index)),
+        (DataError, "are not all finite", (bad, edge_index)),
+        (DataError, "points coincide", (torch.zeros_like(pos), edge_index)),
+        (DataError, r"edge_index names node \d+, there are 5 nodes", (pos[:5], edge_index)),
+        (DataError, "edge_index names node -1", (pos, edge_index - 1)),
+    ]:
+        with pytest.raises(error, match=message):
+            differential_operators(*arguments)
