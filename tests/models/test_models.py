@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mgic_geo.errors import CheckpointError
+from mgic_geo.graph import knn_graph
+from mgic_geo.models import (
+    PointClassifier,
+    WeightsInfo,
+    create_model,
+    describe_model,
+    list_models,
+    load_model,
+    load_state,
+    read_weights_info,
+    save_weights,
+)
+from mgic_geo.models.registry import register_model
+from mgic_geo.nn import MGIC, Prolongation, Restriction
+from mgic_geo.profiling import profile_model
+from mgic_geo.testing import assert_permutation_equivariant, random_clouds, randomize_norms
+
+SNAPSHOT = Path(__file__).with_name("snapshot.json")
+ALL = pytest.mark.parametrize("name", list_models())
+
+
+def build(name: str, **kwargs: Any) -> PointClassifier:
+    """A small model in evaluation mode whose every branch has a say."""
+    model = create_model(name, **{"width": 32, "num_classes": 5, "k": 6, **kwargs})
+    assert isinstance(model, PointClassifier)
+    return randomize_norms(model).eval()
+
+
+def clouds(num_clouds: int = 3, ragged: bool = False) -> tuple[Tensor, Tensor]:
+    pos, batch = random_clouds(num_clouds, 40, ragged=ragged)
+    return pos - 0.5, batch
+
+
+def test_the_four_backbones_are_registered() -> None:
+    assert list_models() == ["dgcnn", "diffgcn", "mgic_diffgcn", "mgic_edgeconv"]
+    assert list_models("mgic_*") == ["mgic_diffgcn", "mgic_edgeconv"]
+    assert all(describe_model(name).endswith(".") for name in list_models())
+
+
+@ALL
+def test_forms_of_input_agree(name: str) -> None:
+    model = build(name)
+    pos, batch = clouds()
+    expected = model(pos, batch)
+    assert expected.shape == (3, 5)
+    edge_index = knn_graph(pos, 6, batch)
+    for found in (
+        model(pos.view(3, 40, 3)),
+        model(pos, batch, edge_index),
+        model(pos, batch, operators=model.prepare(pos, batch)),
+        model(pos.view(3, 40, 3), operators=model.prepare(pos, batch, edge_index)),
+        model.forward_head(model.forward_features(pos, batch), batch),
+        model.fc(model.forward_head(model.forward_features(pos, batch), batch, pre_logits=True)),
+    ):
+        torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(model(pos[:40]), expected[:1])
+    assert model.forward_features(pos, batch).shape == (120, model.num_features)
+    assert model.forward_features(pos.view(3, 40, 3)).shape == (3, 40, model.num_features)
+
+
+@ALL
+def test_every_parameter_has_a_gradient(name: str) -> None:
+    pos, batch = clouds()
+    fresh = create_model(name, width=32, num_classes=5, k=6)
+    for model in (fresh, build(name)):
+        model.train()(pos, batch).square().sum().backward()
+        missing = [n for n, p in model.named_parameters() if p.grad is None]
+        assert missing == []
+    idle = [
+        n for n, p in model.named_parameters() if not p.grad.isfinite().all() or (p.grad == 0).all()
+    ]
+    assert idle == []
+
+
+@ALL
+def test_points_have_no_order(name: str) -> None:
+    model = build(name)
+    pos, batch = clouds(ragged=True)
+    assert_permutation_equivariant(
+        lambda pos: model(pos, batch), pos, batch=batch, invariant=True, rtol=1e-3, atol=1e-4
+    )
+    assert_permutation_equivariant(
+        lambda pos: model.forward_features(pos, batch), pos, batch=batch, rtol=1e-3, atol=1e-4
+    )
+
+
+@ALL
+def test_a_cloud_does_not_depend_on_its_batch(name: str) -> None:
+    model = build(name)
+    pos, batch = clouds(4, ragged=True)
+    together = model(pos, batch)
+    for i in range(4):
+        torch.testing.assert_close(model(pos[batch == i])[0], together[i], rtol=1e-3, atol=1e-4)
+
+
+@ALL
+def test_weights_travel(name: str, tmp_path: Path) -> None:
+    model = build(name)
+    info = WeightsInfo(name, {"width": 32, "k": 6}, ("a", "b", "c", "d", "e"), 40)
+    file = tmp_path / "model.safetensors"
+    save_weights(file, model, info)
+    assert read_weights_info(file) == info
+    loaded, found = load_model(file)
+    assert found == info
+    assert not loaded.training
+    pos, batch = clouds()
+    assert torch.equal(loaded(pos, batch), model(pos, batch))
+    other = create_model(next(n for n in list_models() if n != name), width=32, num_classes=5)
+    with pytest.raises(CheckpointError, match="weights of another model"):
+        load_state(other, file)
+    with pytest.raises(CheckpointError, match=r"'fc.\w+' is \[5.*expected \[7"):
+        load_state(create_model(name, width=32, num_classes=7), file)
+
+
+def test_unusable_weights_are_named(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    file = tmp_path / "model.safetensors"
+    model = build("dgcnn")
+    for info, message in [
+        (WeightsInfo("resnet", {}, ("a",), 40), "cannot be built .*no model named 'resnet'"),
+        (WeightsInfo("dgcnn", {"depth": 3}, ("a",), 40), "cannot be built .*'depth'"),
+    ]:
+        save_weights(file, model, info)
+        with pytest.raises(CheckpointError, match=message):
+            load_model(file)
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        load_model(file)
+    save_file({"x": torch.zeros(1)}, file)
+    with pytest.raises(CheckpointError, match="not weights of this package"):
+        load_model(file)
+    save_file({"x": torch.zeros(1)}, file, metadata={"format": "mgic_geo-1", "model": "dgcnn"})
+    with pytest.raises(CheckpointError, match="its header is damaged"):
+        load_model(file)
+    with pytest.raises(CheckpointError, match=r"no weights at .*nowhere: give a .safetensors file"):
+        load_model(tmp_path / "nowhere")
+
+
+@ALL
+def test_compiles_without_graph_breaks(name: str) -> None:
+    torch._dynamo.reset()
+    model = build(name, width=16, coarsest=8)
+    pos, batch = clouds()
+    operators = model.prepare(pos, batch)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    arguments = {"pos": pos.view(3, 40, 3), "operators": operators}
+    torch.testing.assert_close(compiled(**arguments), model(**arguments))
+
+
+@pytest.mark.slow
+@ALL
+def test_inductor_gives_the_same(name: str) -> None:
+    torch._dynamo.reset()
+    model = build(name)
+    pos, batch = clouds()
+    arguments = {"pos": pos.view(3, 40, 3), "operators": model.prepare(pos, batch)}
+    compiled = torch.compile(model, fullgraph=True)
+    torch.testing.assert_close(compiled(**arguments), model(**arguments), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", list_models("mgic_*"))
+def test_transfers_stay_positive_averages(name: str) -> None:
+    model = create_model(name)
+    transfers = [m for m in model.modules() if isinstance(m, Restriction | Prolongation)]
+    assert len(transfers) == 2 * 2 * 5  # two coarsenings in five blocks
+    for transfer in transfers:
+        assert (transfer.weight > 0).all()
+        rows = transfer.weight.sum(dim=-1)
+        torch.testing.assert_close(rows, torch.ones_like(rows))
+
+
+@ALL
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"width": 24, "group_size": 3, "coarsest": 6},
+        {"k": 12},
+        {"residual": False},
+        {"dropout": 0.5},
+    ],
+    ids=str,
+)
+def test_options_are_free(name: str, options: dict[str, Any]) -> None:
+    model = build(name, **options).train()
+    pos, batch = clouds()
+    assert model(pos, batch).isfinite().all()
+    for block in model.modules():
+        if isinstance(block, MGIC) and "group_size" in options:
+            assert [level.groups for level in block.hierarchy.levels] == [8, 4, 1]
+
+
+@ALL
+def test_without_classes_the_features_come_out(name: str) -> None:
+    model = build(name, num_classes=0)
+    pos, batch = clouds()
+    assert isinstance(model.fc, nn.Identity)
+    assert model(pos, batch).shape == (3, model.num_features)
+
+
+def test_mgic_diffgcn_is_small_and_smaller_than_its_twin() -> None:
+    count = {n: sum(p.numel() for p in create_model(n).parameters()) for n in list_models()}
+    assert count["mgic_diffgcn"] <= 110_000
+    assert count["mgic_diffgcn"] < count["diffgcn"] / 2
+
+
+def describe(name: str) -> dict[str, Any]:
+    model = create_model(name).eval()
+    pos, _ = random_clouds(1, 1024)
+    lines = profile_model(model, pos, operators=model.prepare(pos))
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "macs at 1024 points": sum(line.macs for line in lines),
+        "graph macs at 1024 points": sum(line.graph_macs for line in lines),
+        "state": {k: "x".join(map(str, v.shape)) for k, v in model.state_dict().items()},
+    }
+
+
+def test_snapshot() -> None:
+    # names and shapes that stored weights rely on; MGIC_GEO_SNAPSHOT=write accepts new ones
+    found = {name: describe(name) for name in list_models()}
+    if os.environ.get("MGIC_GEO_SNAPSHOT") == "write":
+        SNAPSHOT.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    assert found == json.loads(SNAPSHOT.read_text("utf-8"))
+
+
+def test_wrong_names_and_options_are_named() -> None:
+    for name, options, message in [
+        ("pointnet", {}, "no model named 'pointnet'; there are dgcnn, diffgcn"),
+        ("dgcnn", {"depth": 3}, "dgcnn: .*'depth'"),
+        ("dgcnn", {"width": 0}, "width = 0: it must be at least 1"),
+        ("dgcnn", {"k": -1}, "k = -1"),
+        ("dgcnn", {"num_classes": -1}, "num_classes = -1"),
+        ("mgic_diffgcn", {"width": 33}, "channels = 33"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            create_model(name, **options)
+
+    def dgcnn() -> nn.Module:
+        return nn.Identity()
+
+    with pytest.raises(ValueError, match="'dgcnn' is registered already"):
+        register_model(dgcnn)
+
+
+def test_the_wrong_kind_of_graph_is_named() -> None:
+    pos, batch = clouds()
+    with pytest.raises(ValueError, match="prepared operators"):
+        build("diffgcn")(pos, batch, operators=build("dgcnn").prepare(pos, batch))
