@@ -13,6 +13,8 @@ import torch
 from mgic_geo.cli import main
 from mgic_geo.datasets import MODELNET10_CLASSES, Furniture10
 from mgic_geo.models import WeightsInfo, create_model, save_weights
+from mgic_geo.nn import BatchNorm
+from mgic_geo.transforms import normalize_sphere
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,12 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(3)
     model_args = {"width": 16, "k": 6}
     model = create_model("mgic_diffgcn", num_classes=10, **model_args).train()
+    for module in model.modules():
+        if isinstance(module, BatchNorm):
+            module.momentum = None  # true means at once: without them all shapes look alike
     with torch.no_grad():
         for _ in range(3):
-            model(torch.rand(16, 64, 3))
+            model(normalize_sphere(torch.randn(16, 64, 3) * torch.rand(16, 1, 3)))
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     save_weights(path, model, WeightsInfo("mgic_diffgcn", model_args, MODELNET10_CLASSES, 64))
     return path
