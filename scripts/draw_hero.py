@@ -17,11 +17,12 @@ TERMS = 7  # a DiffGCN layer mixes a feature and six derivatives
 
 def main(path: str = "docs/assets/hero.png") -> None:
     figure = Figure(figsize=(11.0, 3.7), facecolor="white")
-    left, right = figure.subfigures(1, 2, width_ratios=(2.1, 1.0))
+    left, right = np.asarray(figure.subfigures(1, 2, width_ratios=(2.1, 1.0)))
 
     shapes = Furniture10(split="test", num_points=2048)
     first = [int((shapes.labels == c).nonzero()[2]) for c in range(shapes.num_classes)]
-    for axes, index in zip(left.subplots(2, 5).flat, first, strict=True):
+    grid = np.asarray(left.subplots(2, 5)).flat
+    for axes, index in zip(grid, first, strict=True):
         name = shapes.classes[int(shapes.labels[index])].replace("_", " ")
         draw_cloud(axes, shapes.points[index].double().numpy(), name)
     left.subplots_adjust(0.01, 0.08, 0.98, 0.99, wspace=0.02, hspace=0.18)

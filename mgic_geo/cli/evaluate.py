@@ -12,19 +12,18 @@ from typing import Any
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
-from mgic_geo.cli._files import open_files
 from mgic_geo.cli._output import percent, print_json, print_table
-from mgic_geo.datasets import CloudDataset
+from mgic_geo.datasets import NAMED_DATASETS, CloudDataset, open_dataset
 from mgic_geo.errors import DataError
 from mgic_geo.models import DEFAULT_WEIGHTS, load_model
-from mgic_geo.training import Clouds, ConfusionMatrix, open_dataset, predict_logits, to_clouds
-
-_NAMED = ("modelnet10", "furniture10")
+from mgic_geo.training import Clouds, ConfusionMatrix, predict_logits, to_clouds
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "--data", default="modelnet10", help=f"{' or '.join(_NAMED)}, an npz file, or a folder"
+        "--data",
+        default="modelnet10",
+        help=f"{', '.join(NAMED_DATASETS)}, an npz file or a folder",
     )
     parser.add_argument(
         "--split", help="train or test (default: test; of a file or folder: all its clouds)"
@@ -42,7 +41,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     model, info = load_model(options.weights, options.device)
     count = info.num_points if options.num_points is None else options.num_points
-    dataset = _open(options, count)
+    named = options.data in NAMED_DATASETS
+    split = options.split or ("test" if named else None)
+    dataset = open_dataset(options.data, options.root, split, count)
     label = _labels(dataset, info.classes, options.data)
     clouds = Clouds(to_clouds(dataset).pos, label)
     predicted = predict_logits(model, clouds.pos, options.device).argmax(dim=1)
@@ -62,12 +63,6 @@ def run(options: Namespace) -> int:
     if options.pictures:
         _draw(Path(options.pictures), matrix, clouds, predicted, info.classes)
     return 0
-
-
-def _open(options: Namespace, num_points: int) -> CloudDataset:
-    if options.data in _NAMED:
-        return open_dataset(options.data, options.root, options.split or "test", num_points)
-    return open_files(options.data, options.root, options.split, num_points=num_points)
 
 
 def _labels(dataset: CloudDataset, classes: tuple[str, ...], data: str) -> torch.Tensor:

@@ -12,8 +12,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from mgic_geo.cli._files import open_files
-from mgic_geo.datasets import CloudDataset, Furniture10, ModelNet10
+from mgic_geo.datasets import NAMED_DATASETS, CloudDataset, Furniture10, open_dataset
 from mgic_geo.errors import DataError
 
 
@@ -44,7 +43,7 @@ def run(options: Namespace) -> int:
         return 0
     splits: list[str | None] = [options.split]
     if options.split == "both":
-        named = options.dataset in ("modelnet10", "furniture10")
+        named = options.dataset in NAMED_DATASETS
         splits = ["train", "test"] if named else [None]  # None: all that is there
     for split in splits:
         with warnings.catch_warnings():
@@ -61,17 +60,17 @@ def run(options: Namespace) -> int:
 
 
 def _open(options: Namespace, split: str | None) -> CloudDataset:
-    root = Path(options.root)
-    if options.dataset == "furniture10":
-        return Furniture10(root / "furniture10", str(split), num_points=options.num_points)
+    if options.dataset == "furniture10":  # which open_dataset makes in memory
+        root = Path(options.root) / "furniture10"
+        return Furniture10(root, str(split), num_points=options.num_points)
     settings: dict[str, Any] = {
         name: options[name] for name in ("num_points", "sampling", "workers", "strict")
     }
     if options.dataset == "modelnet10":
-        return ModelNet10(root / "modelnet10", str(split), source=options.source, **settings)
-    if options.source is not None:
+        settings["source"] = options.source
+    elif options.source is not None:
         raise DataError(f"--source is for modelnet10; {options.dataset} is its own source")
-    return open_files(options.dataset, options.root, split, **settings)
+    return open_dataset(options.dataset, options.root, split, **settings)
 
 
 def _check_furniture(options: Namespace) -> None:

@@ -1,6 +1,7 @@
 """Data sets of labelled point clouds, as PyG data sets."""
 
 from mgic_geo.datasets._base import CloudDataset
+from mgic_geo.datasets._open import NAMED_DATASETS, open_dataset
 from mgic_geo.datasets._sampling import sample_points
 from mgic_geo.datasets._split import train_val_split
 from mgic_geo.datasets.clouds import PointClouds
@@ -9,10 +10,12 @@ from mgic_geo.datasets.modelnet import MODELNET10_CLASSES, ModelNet10
 
 __all__ = [
     "MODELNET10_CLASSES",
+    "NAMED_DATASETS",
     "CloudDataset",
     "Furniture10",
     "ModelNet10",
     "PointClouds",
+    "open_dataset",
     "sample_points",
     "train_val_split",
 ]

@@ -1,7 +1,13 @@
 """Networks, by name."""
 
 from mgic_geo.models.point_classifier import GraphBlock, PointClassifier
-from mgic_geo.models.registry import create_model, describe_model, list_models, register_model
+from mgic_geo.models.registry import (
+    create_model,
+    dense_twin,
+    describe_model,
+    list_models,
+    register_model,
+)
 from mgic_geo.models.weights import (
     DEFAULT_WEIGHTS,
     WeightsInfo,
@@ -18,6 +24,7 @@ __all__ = [
     "PointClassifier",
     "WeightsInfo",
     "create_model",
+    "dense_twin",
     "describe_model",
     "list_models",
     "list_weights",

@@ -1,7 +1,7 @@
 """Training, evaluation and their records."""
 
 from mgic_geo.training.config import AugmentConfig, TrainConfig
-from mgic_geo.training.data import Clouds, Splits, augment, make_splits, open_dataset, to_clouds
+from mgic_geo.training.data import Clouds, Splits, augment, make_splits, to_clouds
 from mgic_geo.training.evaluate import evaluate_clouds, predict_logits
 from mgic_geo.training.loop import TrainResult, train
 from mgic_geo.training.metrics import ConfusionMatrix
@@ -17,7 +17,6 @@ __all__ = [
     "augment",
     "evaluate_clouds",
     "make_splits",
-    "open_dataset",
     "predict_logits",
     "provenance",
     "to_clouds",

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from mgic_geo.datasets import CloudDataset, Furniture10, ModelNet10, PointClouds, train_val_split
-from mgic_geo.errors import DataError
+from mgic_geo.datasets import CloudDataset, open_dataset, train_val_split
 from mgic_geo.training.config import AugmentConfig, TrainConfig
 from mgic_geo.transforms import augment_clouds, normalize_sphere, subset_clouds
 
@@ -47,23 +45,6 @@ class Splits:
     classes: tuple[str, ...]
 
 
-def open_dataset(data: str, root: str, split: str, num_points: int) -> CloudDataset:
-    """Opens ``furniture10``, ``modelnet10``, or *all* clouds of an npz file or a folder of shapes.
-
-    Raises:
-        DataError: There is no such data set, or not this split of it.
-    """
-    if data == "furniture10":
-        return Furniture10(split=split, num_points=num_points)
-    if data == "modelnet10":
-        return ModelNet10(Path(root) / "modelnet10", split=split, num_points=num_points)
-    if not Path(data).exists():
-        raise DataError(
-            f"no data set {data!r}: give furniture10, modelnet10, an npz file or a folder of shapes"
-        )
-    return PointClouds(data, Path(root) / Path(data).stem, num_points=num_points)
-
-
 def to_clouds(dataset: CloudDataset) -> Clouds:
     """All clouds of a data set, normalised."""
     return Clouds(normalize_sphere(dataset.points), dataset.labels)
@@ -71,7 +52,7 @@ def to_clouds(dataset: CloudDataset) -> Clouds:
 
 def make_splits(config: TrainConfig) -> Splits:
     """Reads the data of a run and puts the validation part aside."""
-    dataset = open_dataset(config.data, config.root, "train", config.num_points)
+    dataset = open_dataset(config.data, config.root, num_points=config.num_points)
     clouds = to_clouds(dataset)
     # An npz holds one split, so only the named data sets have a test split to report.
     test = None

@@ -72,7 +72,8 @@ class RunFolder:
         try:
             state: dict[str, Any] = torch.load(self.state_path, weights_only=True)
         except Exception as error:
-            raise CheckpointError(f"{self.state_path}: damaged ({error})") from error
+            reason = str(error).partition("\n")[0][:200]  # torch explains itself at length
+            raise CheckpointError(f"{self.state_path}: damaged ({reason})") from error
         mine, theirs = _fixed(dataclasses.asdict(self.config)), _fixed(state["config"])
         for name in mine:
             if mine[name] != theirs.get(name):

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from mgic_geo.datasets import open_dataset
 from mgic_geo.errors import DataError
-from mgic_geo.training import AugmentConfig, TrainConfig, augment, make_splits, open_dataset
+from mgic_geo.training import AugmentConfig, TrainConfig, augment, make_splits
 
 OFF = {field.name: 0.0 for field in fields(AugmentConfig)}
 
@@ -62,7 +63,7 @@ def test_validation_part_is_the_last_of_each_class_by_name(npz: Path, tmp_path: 
     splits = make_splits(config)
     assert splits.val is not None
     assert (len(splits.train), len(splits.val), splits.test) == (12, 4, None)
-    data = open_dataset(str(npz), str(tmp_path), "train", 64)
+    data = open_dataset(str(npz), tmp_path, num_points=64)
     last = [i for i, name in enumerate(data.names) if int(name[2:]) >= 6]
     assert splits.val.label.tolist() == data.labels[last].tolist()
     norms = splits.val.pos.norm(dim=-1).amax(dim=1)
@@ -75,4 +76,4 @@ def test_validation_part_is_the_last_of_each_class_by_name(npz: Path, tmp_path: 
 
 def test_unknown_data_set() -> None:
     with pytest.raises(DataError, match="no data set 'nothing'"):
-        open_dataset("nothing", ".", "train", 64)
+        open_dataset("nothing")
