@@ -12,7 +12,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from mgic_geo.cli._output import percent, print_json, print_table
-from mgic_geo.models.registry import dense_twin
+from mgic_geo.models import dense_twin
 from mgic_geo.profiling import LayerCount, profile_point_model
 
 _FIGURES = ("parameters", "macs", "graph_macs")
