@@ -70,6 +70,8 @@ class TrainConfig:
         warmup: Share of the schedule that the learning rate rises.
         weight_decay: Weight decay of AdamW; norms and biases have none.
         label_smoothing: Label smoothing of the cross-entropy.
+        class_balance: Weighs a shape in the loss by the size of its class to this power, negated: 0
+            counts every shape alike, 1 every class.
         clip_norm: Largest norm of the gradient; 0 for no limit.
         augment: Random changes of the training clouds.
         seed: Seed of weights, order and augmentation.
@@ -98,6 +100,7 @@ class TrainConfig:
     warmup: float = 0.3
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
+    class_balance: float = 0.0
     clip_norm: float = 1.0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     seed: int = 0
@@ -110,7 +113,12 @@ class TrainConfig:
         for name in ("num_points", "epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise MgicGeoError(f"{name} = {getattr(self, name)}: it must be at least 1")
-        for name, top in (("val_fraction", 0.9), ("warmup", 1.0), ("dropout", 0.99)):
+        for name, top in (
+            ("val_fraction", 0.9),
+            ("warmup", 1.0),
+            ("dropout", 0.99),
+            ("class_balance", 1.0),
+        ):
             if not 0.0 <= getattr(self, name) <= top:
                 raise MgicGeoError(f"{name} = {getattr(self, name)}: it must be in [0, {top}]")
         if self.mixed_precision not in ("no", "bf16", "fp16"):

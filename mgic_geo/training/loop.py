@@ -54,6 +54,21 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     ]
 
 
+def class_weights(label: Tensor, num_classes: int, balance: float) -> Tensor | None:
+    r"""Weights :math:`w_c \propto n_c^{-b}` of the classes in the loss, 1 for the mean shape.
+
+    Args:
+        label: Classes of the training shapes, ``[M]``.
+        num_classes: Number of classes.
+        balance: The power :math:`b`; 0 gives None, 1 gives every class the same share.
+    """
+    if balance == 0.0:
+        return None
+    sizes = torch.bincount(label, minlength=num_classes).float()
+    weight = sizes.clamp_min(1.0).pow(-balance)
+    return weight * (sizes.sum() / (weight * sizes).sum())
+
+
 def train(config: TrainConfig, splits: Splits | None = None) -> TrainResult:
     """Trains a classifier and keeps the epoch of the best mean class accuracy on validation data.
 
@@ -113,6 +128,8 @@ class _Trainer:
         self.scheduler = OneCycleLR(
             self.optimizer, config.lr, config.epochs * len(self.loader), pct_start=config.warmup
         )
+        weight = class_weights(splits.train.label, len(splits.classes), config.class_balance)
+        self.weight = None if weight is None else weight.to(accelerator.device)
         self.epoch = 0
         self.best = -1.0
         self.rows: list[dict[str, float]] = []
@@ -152,7 +169,7 @@ class _Trainer:
         with self.accelerator.autocast():
             logits = self.model(pos)
             loss = nn.functional.cross_entropy(
-                logits.float(), label, label_smoothing=self.config.label_smoothing
+                logits.float(), label, self.weight, label_smoothing=self.config.label_smoothing
             )
         self.optimizer.zero_grad()
         self.accelerator.backward(loss)

@@ -18,7 +18,8 @@ def test_two_processes_train_one_model(tmp_path: Path) -> None:
         classes=["a", "b"],
     )
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    options = "--num_points 48 --width 16 --k 4 --epochs 2 --batch_size 4 --out run".split()
+    options = ["--num_points", "48", "--width", "16", "--k", "4", "--batch_size", "4"]
+    options += ["--epochs", "2", "--out", "run"]
     done = subprocess.run(
         [*launch, "-m", "mgic_geo", "train", "--data", "clouds.npz", "--root", ".", *options],
         cwd=tmp_path,

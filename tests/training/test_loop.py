@@ -9,7 +9,7 @@ import torch
 
 from mgic_geo.models import create_model, load_model
 from mgic_geo.training import Splits, TrainConfig, evaluate_clouds, predict_logits, train
-from mgic_geo.training.loop import parameter_groups
+from mgic_geo.training.loop import class_weights, parameter_groups
 
 Config = Callable[..., TrainConfig]
 
@@ -23,6 +23,18 @@ def test_matrices_decay_and_the_rest_does_not(name: str) -> None:
     assert all(p.dim() <= 1 for p in plain["params"])
     sizes = [sum(p.numel() for p in group["params"]) for group in (decayed, plain)]
     assert sum(sizes) == sum(p.numel() for p in model.parameters())
+
+
+def test_balance_gives_small_classes_their_share() -> None:
+    label = torch.tensor([0] * 12 + [1] * 4 + [3] * 2)
+    assert class_weights(label, 4, 0.0) is None
+    equal, root = class_weights(label, 4, 1.0), class_weights(label, 4, 0.5)
+    assert equal is not None
+    assert root is not None
+    torch.testing.assert_close(equal[label].mean(), torch.tensor(1.0))
+    shares = [float(equal[label[label == c]].sum()) for c in (0, 1, 3)]
+    assert shares == pytest.approx([6.0, 6.0, 6.0])
+    assert float(root[1] / root[0]) == pytest.approx(3**0.5)
 
 
 def test_it_learns(config: Config, splits: Splits) -> None:
