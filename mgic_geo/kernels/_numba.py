@@ -11,8 +11,7 @@ import numpy as np
 # stay visible, so "nnan" and "ninf" are left out.
 _FAST = {"contract", "reassoc", "nsz", "arcp"}
 _NODES_PER_TASK = 64
-# Up to this group size all groups are mixed at once, diagonal by diagonal; beyond it a group is
-# long enough to fill the vector units by itself.
+# Up to this group size all groups are mixed at once, diagonal by diagonal.
 _LARGEST_DIAGONAL = 16
 
 
@@ -37,7 +36,7 @@ def _derive(i, x, rowptr, col, weight, row):
 
 
 @numba.njit(cache=True, parallel=True, fastmath=_FAST)
-def _forward_diagonals(x, mix, rowptr, col, weight):
+def diff_forward(x, mix, rowptr, col, weight):
     """Mixing of small square groups in loops over all channels.
 
     Diagonal r holds the weights from channel c to (c + r) mod size of every group, so its products
@@ -79,7 +78,7 @@ def _forward_diagonals(x, mix, rowptr, col, weight):
 
 @numba.njit(cache=True, parallel=True, fastmath=_FAST)
 def _grad_mix_diagonals(x, grad, groups, parts, rowptr, col, weight):
-    """The gradient of :func:`_forward_diagonals`; four nodes share a visit to the sums."""
+    """The gradient of :func:`diff_forward`; four nodes share a visit to the sums."""
     nodes, channels = x.shape
     size = channels // groups
     low = np.empty((size, channels), x.dtype)
@@ -126,76 +125,28 @@ def _grad_mix_diagonals(x, grad, groups, parts, rowptr, col, weight):
     return out
 
 
-@numba.njit(cache=True, parallel=True, fastmath=_FAST)
-def _forward_groups(x, mix, rowptr, col, weight):
-    nodes, channels = x.shape
-    groups, terms, size, out = mix.shape
-    y = np.empty((nodes, groups * out), x.dtype)
-    for b in numba.prange((nodes + _NODES_PER_TASK - 1) // _NODES_PER_TASK):
-        row = np.empty((terms, channels), x.dtype)
-        acc = np.empty(out, x.dtype)
-        for i in range(b * _NODES_PER_TASK, min((b + 1) * _NODES_PER_TASK, nodes)):
-            _derive(i, x, rowptr, col, weight, row)
-            for g in range(groups):
-                acc[:] = 0.0
-                for t in range(terms):
-                    for c in range(size):
-                        f = row[t, g * size + c]
-                        m = mix[g, t, c]
-                        for o in range(out):
-                            acc[o] += f * m[o]
-                y[i, g * out : (g + 1) * out] = acc
-    return y
+def mixes_in_place(size, out):
+    """Whether groups of this size are mixed without writing the derivatives to memory.
 
-
-@numba.njit(cache=True, parallel=True, fastmath=_FAST)
-def _grad_mix_groups(x, grad, groups, parts, rowptr, col, weight):
-    nodes, channels = x.shape
-    terms = weight.shape[1] + 1
-    size = channels // groups
-    out = grad.shape[1] // groups
-    partial = np.zeros((parts, groups, terms, size, out), x.dtype)
-    for p in numba.prange(parts):
-        rows = np.zeros((4, terms, channels), x.dtype)
-        some = np.zeros((4, groups * out), x.dtype)
-        stop = (p + 1) * nodes // parts
-        for first in range(p * nodes // parts, stop, 4):
-            for n in range(4):
-                if first + n < stop:
-                    _derive(first + n, x, rowptr, col, weight, rows[n])
-                    some[n] = grad[first + n]
-                else:
-                    rows[n] = 0.0
-            for g in range(groups):
-                for t in range(terms):
-                    for c in range(size):
-                        f0 = rows[0, t, g * size + c]
-                        f1 = rows[1, t, g * size + c]
-                        f2 = rows[2, t, g * size + c]
-                        f3 = rows[3, t, g * size + c]
-                        acc = partial[p, g, t, c]
-                        for o in range(out):
-                            q = g * out + o
-                            acc[o] += (
-                                f0 * some[0, q]
-                                + f1 * some[1, q]
-                                + f2 * some[2, q]
-                                + f3 * some[3, q]
-                            )
-    return partial.sum(axis=0)
-
-
-def diff_forward(x, mix, rowptr, col, weight):
-    """``y[i, g o] = sum_tc (D_t x)[i, g c] mix[g, t, c, o]`` without the derivatives in memory."""
-    small = mix.shape[2] == mix.shape[3] <= _LARGEST_DIAGONAL
-    return (_forward_diagonals if small else _forward_groups)(x, mix, rowptr, col, weight)
+    Larger ones are left to a matrix product: it wins back more than the traffic costs.
+    """
+    return size == out <= _LARGEST_DIAGONAL
 
 
 def diff_grad_mix(x, grad, groups, rowptr, col, weight):
     """``g[g, t, c, o] = sum_i (D_t x)[i, g c] grad[i, g o]``, a partial sum a thread."""
-    small = x.shape[1] == grad.shape[1] <= _LARGEST_DIAGONAL * groups
-    kernel = _grad_mix_diagonals if small else _grad_mix_groups
-    return kernel(x, grad, groups, numba.get_num_threads(), rowptr, col, weight)
+    return _grad_mix_diagonals(x, grad, groups, numba.get_num_threads(), rowptr, col, weight)
+
+
+@numba.njit(cache=True, parallel=True, fastmath=_FAST)
+def derive(x, rowptr, col, weight):
+    """Features and derivatives of all nodes, ``[N, T + 1, C]``."""
+    nodes, channels = x.shape
+    f = np.empty((nodes, weight.shape[1] + 1, channels), x.dtype)
+    for b in numba.prange((nodes + _NODES_PER_TASK - 1) // _NODES_PER_TASK):
+        for i in range(b * _NODES_PER_TASK, min((b + 1) * _NODES_PER_TASK, nodes)):
+            _derive(i, x, rowptr, col, weight, f[i])
+    return f
 
 
 @numba.njit(cache=True, parallel=True)

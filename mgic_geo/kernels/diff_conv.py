@@ -77,11 +77,25 @@ def diff_conv(
     Returns:
         ``[N, C_out]``
     """
-    _check(x, mix.size(0) * mix.size(2), rowptr)
+    groups, _, size, out = mix.shape
+    _check(x, groups * size, rowptr)
+    if use_compiled(x) and compiled.mixes_in_place(size, out):
+        return torch.from_numpy(compiled.diff_forward(*_arrays(x, mix, rowptr, col, weight)))
+    f = _features(x, rowptr, col, weight).unflatten(-1, (groups, size))
+    return torch.einsum("ntgc,gtco->ngo", f, mix).flatten(1)
+
+
+def _arrays(x: Tensor, *tensors: Tensor) -> list[Any]:
+    """Contiguous arrays; what is not an index gets the type of ``x``."""
+    same = (t if t.dtype == torch.int32 else t.to(x.dtype) for t in (x, *tensors))
+    return [t.detach().contiguous().numpy() for t in same]
+
+
+def _features(x: Tensor, rowptr: Tensor, col: Tensor, weight: Tensor) -> Tensor:
+    """:func:`derive`, compiled where that is possible."""
     if use_compiled(x):
-        args = (t.detach().contiguous().numpy() for t in (x, mix, rowptr, col, weight.to(x.dtype)))
-        return torch.from_numpy(compiled.diff_forward(*args))
-    return diff_conv_reference(x, mix, rowptr, col, weight)
+        return torch.from_numpy(compiled.derive(*_arrays(x, rowptr, col, weight)))
+    return derive(x, rowptr, col, weight)
 
 
 def _check(x: Tensor, channels: int, rowptr: Tensor) -> None:
@@ -108,12 +122,12 @@ def diff_conv_grad_mix(
     weight_t: Tensor,
 ) -> Tensor:
     """Gradient of :func:`diff_conv` with respect to ``mix``, bilinear in ``x`` and ``grad``."""
-    if use_compiled(x):
-        args = (x, grad, rowptr, col, weight.to(x.dtype))
-        a, b, *graph = (t.detach().contiguous().numpy() for t in args)
+    size, out = x.size(1) // groups, grad.size(1) // groups
+    if use_compiled(x) and compiled.mixes_in_place(size, out):
+        a, b, *graph = _arrays(x, grad, rowptr, col, weight)
         return torch.from_numpy(compiled.diff_grad_mix(a, b, groups, *graph))
-    f = derive(x, rowptr, col, weight).unflatten(-1, (groups, -1))
-    return torch.einsum("ntgc,ngo->gtco", f, grad.unflatten(-1, (groups, -1)))
+    f = _features(x, rowptr, col, weight).unflatten(-1, (groups, size))
+    return torch.einsum("ntgc,ngo->gtco", f, grad.unflatten(-1, (groups, out)))
 
 
 @diff_conv.register_fake
