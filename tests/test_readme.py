@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 
@@ -34,3 +35,17 @@ def test_named_files_exist(repository: Path) -> None:
     assert linked
     assert claimed
     assert [name for name in linked + claimed if not (repository / name).exists()] == []
+
+
+def test_results_are_those_of_the_runs(repository: Path) -> None:
+    with open(repository / "results" / "modelnet10.csv", newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["validation_accuracy"]]
+    shown = [
+        f"| `{row['model']}` | {int(row['parameters']):,} | {int(row['macs']) / 1e6:.1f}M "
+        f"| {100 * float(row['validation_accuracy']):.2f} % "
+        f"| {100 * float(row['validation_mean_class_accuracy']):.2f} % "
+        f"| {float(row['epoch_seconds']):.0f} |"
+        for row in rows
+    ]
+    assert shown
+    assert [line for line in shown if line not in README] == []

@@ -20,7 +20,7 @@ class AugmentConfig:
     """Random changes of a training cloud; 0 switches one off.
 
     Args:
-        scale: Largest relative change of the size along each axis; 0.2 draws factors in [0.8, 1.2].
+        scale: Largest relative change of the size along each axis; 0.1 draws factors in [0.9, 1.1].
         shift: Largest shift along each axis, in radii of the cloud.
         rotate_degrees: Largest rotation about the up axis.
         flip: Probability of mirroring each horizontal axis.
@@ -28,12 +28,12 @@ class AugmentConfig:
         drop: Largest share of the points that is left out, drawn anew for each batch.
     """
 
-    scale: float = 0.2
+    scale: float = 0.1
     shift: float = 0.0
     rotate_degrees: float = 10.0
     flip: float = 0.5
     jitter: float = 0.01
-    drop: float = 0.3
+    drop: float = 0.2
 
     def __post_init__(self) -> None:
         tops = {"scale": 0.99, "flip": 1.0, "drop": 0.99}
@@ -93,10 +93,10 @@ class TrainConfig:
     residual: bool = True
     dropout: float = 0.0
     correction_scale: float = 0.0
-    epochs: int = 10
+    epochs: int = 15
     stop_after: int | None = None
-    batch_size: int = 32
-    lr: float = 4e-3
+    batch_size: int = 16
+    lr: float = 3e-3
     warmup: float = 0.3
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
