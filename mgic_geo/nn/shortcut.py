@@ -7,11 +7,11 @@ import math
 from torch import Tensor, nn
 from torch_geometric.nn.inits import reset
 
+from mgic_geo.nn.mlp import DenseBlock
 from mgic_geo.nn.norm import Norm, make_norm
-from mgic_geo.nn.pointwise import GroupedPointwise
 
 
-class PointwiseShortcut(nn.Module):
+class PointwiseShortcut(DenseBlock):
     r"""Changes the number of channels with a pointwise map and a norm, :math:`N(W x)`.
 
     The alternative that `MGIC <https://arxiv.org/abs/2011.09128>`_, section 3.3, names beside the
@@ -33,18 +33,15 @@ class PointwiseShortcut(nn.Module):
         norm: Norm = "batch",
         channel_axis: int = -1,
     ) -> None:
-        super().__init__()
-        self.pointwise = GroupedPointwise(
-            in_channels, out_channels, groups, bias=False, channel_axis=channel_axis
+        super().__init__(
+            in_channels,
+            out_channels,
+            groups,
+            norm,
+            bias=False,
+            act=None,
+            channel_axis=channel_axis,
         )
-        self.norm = make_norm(norm, out_channels, channel_axis)
-
-    def reset_parameters(self) -> None:
-        reset(self.pointwise)
-        reset(self.norm)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.pointwise(x))
 
 
 class DepthwiseShortcut(nn.Module):
