@@ -46,7 +46,7 @@ def test_yaml_file_gives_the_config_back(
         ({"val_fraction": 1.0}, "val_fraction = 1.0"),
         ({"dropout": -0.1}, "dropout = -0.1"),
         ({"mixed_precision": "fp8"}, "use no, bf16 or fp16"),
-        ({"k": 45}, "k = 45 needs more than 45 points"),
+        ({"k": 45, "augment": AugmentConfig(drop=0.3)}, "k = 45 needs more than 45 points"),
     ],
 )
 def test_refusals(config: Config, changes: dict[str, Any], text: str) -> None:

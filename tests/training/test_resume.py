@@ -98,8 +98,8 @@ def test_folder_of_another_run(config: Config, splits: Splits, tmp_path: Path) -
     before = files(tmp_path / "run")
     with pytest.raises(CheckpointError, match="holds a run already: add --resume true"):
         train(config(), splits)
-    with pytest.raises(CheckpointError, match=r"a run with lr = 0\.004, not 0\.5"):
-        train(config(lr=0.5, resume=True), splits)
+    with pytest.raises(CheckpointError, match=r"a run with width = 16, not 32"):
+        train(config(width=32, resume=True), splits)
     assert files(tmp_path / "run") == before
     with pytest.raises(CheckpointError, match="there is no run to resume"):
         train(config(out=str(tmp_path / "other"), resume=True), splits)
