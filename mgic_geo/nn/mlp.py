@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
+from torch_geometric.nn.inits import reset
 
 from mgic_geo.nn.norm import Norm, make_norm
 from mgic_geo.nn.pointwise import GroupedPointwise
@@ -47,6 +48,10 @@ class DenseBlock(nn.Module):
         self.norm = make_norm(norm, out_channels, channel_axis)
         self.act = nn.Identity() if act is None else act()
         self.residual = residual
+
+    def reset_parameters(self) -> None:
+        reset(self.pointwise)
+        reset(self.norm)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.act(self.norm(self.pointwise(x)))
