@@ -40,10 +40,11 @@ def _diff_conv(x: torch.Size, mix: torch.Size, rowptr: torch.Size, *_: Any, **__
     return 2 * (rowptr[0] - 1) * mix.numel()
 
 
-@register_flop_formula(_OPS.diff_conv_grad_mix)
-def _diff_conv_grad_mix(x: torch.Size, grad: torch.Size, groups: int, *graph: Any, **_: Any) -> int:
-    terms = graph[2][1] + 1
-    return 2 * x[0] * terms * x[1] * grad[1] // groups
+@register_flop_formula(_OPS.diff_conv_backward)
+def _diff_conv_backward(
+    grad: torch.Size, x: torch.Size, mix: torch.Size, *rest: Any, **_: Any
+) -> int:
+    return 2 * x[0] * mix.numel() * (rest[-2] + rest[-1])
 
 
 @register_flop_formula([_OPS.neighbor_max, _OPS.neighbor_max_grad])

@@ -10,36 +10,51 @@ import torch
 from torch import Tensor
 
 
-def _load() -> ModuleType | None:
-    if os.environ.get("MGIC_GEO_KERNELS", "auto") == "torch":
-        return None
-    try:
-        import numba
-
-        if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
-            # Open3D brings an old TBB, which Numba would try first and complain about.
-            config: Any = numba.config
-            config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
-        from mgic_geo.kernels import _numba
-    # No wheel for this platform, or nowhere to cache: plain torch does the work.
-    except (ImportError, RuntimeError):
-        return None
-    return _numba
+def compiled_for(x: Tensor) -> Any:
+    """The compiled loops where they take ``x``: CPU tensors of a type that they know."""
+    return compiled if _takes(x) else None
 
 
-compiled: Any = _load()
-"""The compiled kernels, or None; ``MGIC_GEO_KERNELS=torch`` switches them off."""
+def fused_for(x: Tensor) -> Any:
+    """The fused operators where they take ``x``."""
+    return fused if _takes(x) else None
+
+
+def _takes(x: Tensor) -> bool:
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
 
 
 def use_compiled(x: Tensor) -> bool:
-    """True for CPU tensors of a type that the kernels know."""
-    return (
-        compiled is not None
-        and x.device.type == "cpu"
-        and x.dtype in (torch.float32, torch.float64)
-    )
+    """Whether the compiled loops take ``x``."""
+    return compiled_for(x) is not None
+
+
+def arrays(x: Tensor, *tensors: Tensor) -> list[Any]:
+    """Contiguous arrays; what is not an index gets the type of ``x``."""
+    same = (t if t.dtype == torch.int32 else t.to(x.dtype) for t in (x, *tensors))
+    return [t.detach().contiguous().numpy() for t in same]
 
 
 def kernel_backend() -> str:
     """``"numba"`` or ``"torch"``: what runs on the CPU here."""
     return "torch" if compiled is None else "numba"
+
+
+def _load() -> tuple[ModuleType | None, ModuleType | None]:
+    if os.environ.get("MGIC_GEO_KERNELS", "auto") == "torch":
+        return None, None
+    try:
+        import numba  # noqa: F401
+    except ImportError:  # no wheel for this platform: plain torch does the work
+        return None, None
+    try:
+        from mgic_geo.kernels import _fused, _numba
+    except RuntimeError:  # nowhere to cache
+        return None, None
+    return _fused, _numba
+
+
+fused: Any
+compiled: Any
+fused, compiled = _load()  # last, because the kernels import this module
+"""The compiled kernels, or None; ``MGIC_GEO_KERNELS=torch`` switches them off."""

@@ -11,8 +11,6 @@ import numpy as np
 # stay visible, so "nnan" and "ninf" are left out.
 _FAST = {"contract", "reassoc", "nsz", "arcp"}
 _NODES_PER_TASK = 64
-# Up to this group size all groups are mixed at once, diagonal by diagonal.
-_LARGEST_DIAGONAL = 16
 
 
 @numba.njit(cache=True, fastmath=_FAST, inline="always")
@@ -36,116 +34,13 @@ def _derive(i, x, rowptr, col, weight, row):
 
 
 @numba.njit(cache=True, parallel=True, fastmath=_FAST)
-def diff_forward(x, mix, rowptr, col, weight):
-    """Mixing of small square groups in loops over all channels.
-
-    Diagonal r holds the weights from channel c to (c + r) mod size of every group, so its products
-    are one contiguous loop; a turn by r inside each group then brings them to their outputs.
-    """
-    nodes, channels = x.shape
-    size = mix.shape[2]
-    m = np.empty((size, 7, channels), x.dtype)
-    low = np.empty((size, channels), x.dtype)
-    for r in range(size):
-        for q in range(channels):
-            g, c = q // size, q % size
-            low[r, q] = 1.0 if c >= r else 0.0
-            for t in range(7):
-                m[r, t, q] = mix[g, t, c, (c + r) % size]
-    y = np.empty((nodes, channels), x.dtype)
-    for b in numba.prange((nodes + _NODES_PER_TASK - 1) // _NODES_PER_TASK):
-        row = np.empty((7, channels), x.dtype)
-        z = np.zeros(channels + 2 * size, x.dtype)  # a margin, so that turned reads stay inside
-        for i in range(b * _NODES_PER_TASK, min((b + 1) * _NODES_PER_TASK, nodes)):
-            _derive(i, x, rowptr, col, weight, row)
-            for q in range(channels):
-                y[i, q] = 0.0
-            for r in range(size):
-                for q in range(channels):
-                    z[size + q] = (
-                        row[0, q] * m[r, 0, q]
-                        + row[1, q] * m[r, 1, q]
-                        + row[2, q] * m[r, 2, q]
-                        + row[3, q] * m[r, 3, q]
-                        + row[4, q] * m[r, 4, q]
-                        + row[5, q] * m[r, 5, q]
-                        + row[6, q] * m[r, 6, q]
-                    )
-                for q in range(channels):
-                    y[i, q] += low[r, q] * z[size + q - r] + (1 - low[r, q]) * z[2 * size + q - r]
-    return y
-
-
-@numba.njit(cache=True, parallel=True, fastmath=_FAST)
-def _grad_mix_diagonals(x, grad, groups, parts, rowptr, col, weight):
-    """The gradient of :func:`diff_forward`; four nodes share a visit to the sums."""
-    nodes, channels = x.shape
-    size = channels // groups
-    low = np.empty((size, channels), x.dtype)
-    for r in range(size):
-        for q in range(channels):
-            low[r, q] = 1.0 if q % size + r < size else 0.0
-    partial = np.zeros((parts, size, 7, channels), x.dtype)
-    for p in numba.prange(parts):
-        rows = np.zeros((4, 7, channels), x.dtype)
-        margin = np.zeros((4, channels + 2 * size), x.dtype)
-        turned = np.empty((4, channels), x.dtype)
-        acc = partial[p]
-        stop = (p + 1) * nodes // parts
-        for first in range(p * nodes // parts, stop, 4):
-            for n in range(4):
-                if first + n < stop:
-                    _derive(first + n, x, rowptr, col, weight, rows[n])
-                    for q in range(channels):
-                        margin[n, size + q] = grad[first + n, q]
-                else:
-                    rows[n] = 0.0
-                    margin[n] = 0.0
-            for r in range(size):
-                for n in range(4):
-                    for q in range(channels):
-                        turned[n, q] = (
-                            low[r, q] * margin[n, size + q + r] + (1 - low[r, q]) * margin[n, q + r]
-                        )
-                for t in range(7):
-                    for q in range(channels):
-                        acc[r, t, q] += (
-                            rows[0, t, q] * turned[0, q]
-                            + rows[1, t, q] * turned[1, q]
-                            + rows[2, t, q] * turned[2, q]
-                            + rows[3, t, q] * turned[3, q]
-                        )
-    total = partial.sum(axis=0)
-    out = np.empty((groups, 7, size, size), x.dtype)
-    for r in range(size):
-        for t in range(7):
-            for q in range(channels):
-                g, c = q // size, q % size
-                out[g, t, c, (c + r) % size] = total[r, t, q]
-    return out
-
-
-def mixes_in_place(size, out):
-    """Whether groups of this size are mixed without writing the derivatives to memory.
-
-    Larger ones are left to a matrix product: it wins back more than the traffic costs.
-    """
-    return size == out <= _LARGEST_DIAGONAL
-
-
-def diff_grad_mix(x, grad, groups, rowptr, col, weight):
-    """``g[g, t, c, o] = sum_i (D_t x)[i, g c] grad[i, g o]``, a partial sum a thread."""
-    return _grad_mix_diagonals(x, grad, groups, numba.get_num_threads(), rowptr, col, weight)
-
-
-@numba.njit(cache=True, parallel=True, fastmath=_FAST)
-def derive(x, rowptr, col, weight):
-    """Features and derivatives of all nodes, ``[N, T + 1, C]``."""
-    nodes, channels = x.shape
-    f = np.empty((nodes, weight.shape[1] + 1, channels), x.dtype)
-    for b in numba.prange((nodes + _NODES_PER_TASK - 1) // _NODES_PER_TASK):
-        for i in range(b * _NODES_PER_TASK, min((b + 1) * _NODES_PER_TASK, nodes)):
-            _derive(i, x, rowptr, col, weight, f[i])
+def derive(x, rowptr, col, weight, start, stop):
+    """Features and derivatives of the nodes from start to stop, ``[stop - start, T + 1, C]``."""
+    f = np.empty((stop - start, weight.shape[1] + 1, x.shape[1]), x.dtype)
+    for b in numba.prange((stop - start + _NODES_PER_TASK - 1) // _NODES_PER_TASK):
+        first = start + b * _NODES_PER_TASK
+        for i in range(first, min(first + _NODES_PER_TASK, stop)):
+            _derive(i, x, rowptr, col, weight, f[i - start])
     return f
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mgic_geo.graph import differential_operators, knn_graph
 from mgic_geo.kernels import _dispatch, derive, diff_conv, diff_conv_reference
-from mgic_geo.kernels.diff_conv import diff_conv_grad_mix
+from mgic_geo.kernels.diff_conv import diff_conv_backward
 from mgic_geo.models import create_model
 from mgic_geo.testing import random_clouds, randomize_norms
 
@@ -88,7 +88,7 @@ def test_registration_is_sound() -> None:
     mix = torch.randn(2, 7, 2, 3, dtype=torch.float64, requires_grad=True)
     torch.library.opcheck(diff_conv, (x, mix, *graph))
     grad = torch.randn(9, 6, dtype=torch.float64, requires_grad=True)
-    torch.library.opcheck(diff_conv_grad_mix, (x, grad, 2, *graph))
+    torch.library.opcheck(diff_conv_backward, (grad, x, mix, *graph, True, True))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -138,6 +138,7 @@ def test_models_are_the_same_without_compiled_kernels(
         gradients = torch.autograd.grad(logits[0, 0], list(model.parameters()), allow_unused=True)
         results.append([logits, *(g for g in gradients if g is not None)])
         monkeypatch.setattr(_dispatch, "compiled", None)
+        monkeypatch.setattr(_dispatch, "fused", None)
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
 

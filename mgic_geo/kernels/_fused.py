@@ -1,0 +1,171 @@
+"""The fused operators on the CPU: tiles, one after another, shared among threads."""
+
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from mgic_geo.kernels._dispatch import arrays
+from mgic_geo.kernels._pool import run_parts
+from mgic_geo.kernels._tiles import (
+    BIAS,
+    BLOCKS,
+    DERIVATIVES,
+    RELU,
+    RESIDUAL,
+    copy_tile,
+    derive_tile,
+    mix_tile,
+    outer_tile,
+)
+from mgic_geo.kernels._vector import lanes_of
+
+_TERMS = 1 + DERIVATIVES
+# Larger groups are left to matrix products, which then win back more than their traffic costs.
+_LARGEST_GROUP = 64
+# Groups that do not fill a register are filled up with zeros, unless that is this much more work.
+_LARGEST_FILLING = 4
+# Parts a thread: a core that is busy elsewhere holds the others up less.
+_PARTS = 4
+
+
+class Plan(NamedTuple):
+    """Constants of a tile.
+
+    Args:
+        groups: Groups, with those that only fill up the last register.
+        pack: Nodes side by side in a register.
+        chunk: Channels of a tile.
+        size: Group size, filled up.
+    """
+
+    groups: int
+    pack: int
+    chunk: int
+    size: int
+
+
+@functools.cache
+def plan(groups: int, size: int, out: int, dtype: torch.dtype) -> Plan | None:
+    """How groups fill registers, with zeros if need be; None where a matrix product is better."""
+    lanes = lanes_of(dtype.itemsize)
+    wide = max(size, out)
+    wide = 1 << (wide - 1).bit_length() if wide < lanes else -(-wide // lanes) * lanes
+    if wide > _LARGEST_GROUP or wide * wide > _LARGEST_FILLING * size * out:
+        return None
+    pack = max(lanes // wide, 1)
+    groups = -(-groups // pack) * pack
+    channels = groups * wide
+    widths = (v * lanes for v in (4, 2, 1) if v * pack <= 4 and v * lanes >= wide)
+    chunk = next((w for w in widths if channels % w == 0 and w % wide == 0), max(wide, lanes))
+    return Plan(groups, pack, chunk, wide)
+
+
+@functools.cache
+def _diff_conv_kernel(pack, chunk, size, epilogue):
+    nodes = BLOCKS * pack
+    length, groups, terms = nodes * _TERMS * chunk, chunk // size, _TERMS
+
+    @numba.njit(cache=True, nogil=True)
+    def kernel(part, parts, x, mix, rowptr, col, weight, bias, residual, y):
+        tiles = (x.shape[0] + nodes - 1) // nodes
+        tasks = tiles * (x.shape[1] // chunk)
+        scratch = np.empty(length, x.dtype)
+        for k in range(part * tasks // parts, (part + 1) * tasks // parts):
+            c, first = k // tiles, k % tiles * nodes
+            count = min(nodes, x.shape[0] - first)
+            derive_tile(
+                x, rowptr, col, weight, first, count, c * chunk, scratch, pack, chunk
+            )  # fmt: skip
+            mix_tile(
+                scratch, mix, bias, residual, y, c * groups, first, count, c * chunk,
+                pack, terms, chunk, chunk, size, size, epilogue,
+            )  # fmt: skip
+
+    return kernel
+
+
+@functools.cache
+def _diff_conv_grad_kernel(pack, chunk, size, into_x, into_mix):
+    nodes = BLOCKS * pack
+    length, groups, terms = nodes * _TERMS * chunk, chunk // size, _TERMS
+
+    @numba.njit(cache=True, nogil=True)
+    def kernel(part, parts, grad, x, mix, rowptr, col, weight, grad_x, grad_mix):
+        tiles = (x.shape[0] + nodes - 1) // nodes
+        tasks = tiles * (x.shape[1] // chunk)
+        scratch = np.empty(length, x.dtype)
+        own = np.empty(nodes * chunk, x.dtype)
+        for k in range(part * tasks // parts, (part + 1) * tasks // parts):
+            c, first = k // tiles, k % tiles * nodes
+            count = min(nodes, x.shape[0] - first)
+            derive_tile(
+                grad, rowptr, col, weight, first, count, c * chunk, scratch, pack, chunk
+            )  # fmt: skip
+            if into_x:
+                mix_tile(
+                    scratch, mix, x, x, grad_x, c * groups, first, count, c * chunk,
+                    pack, terms, chunk, chunk, size, size, 0,
+                )  # fmt: skip
+            if into_mix:
+                copy_tile(x, x, first, count, c * chunk, own, pack, chunk, 0)
+                outer_tile(
+                    scratch, own, c * groups, count, grad_mix[part],
+                    pack, terms, chunk, chunk, size, size,
+                )  # fmt: skip
+
+    return kernel
+
+
+def diff_conv_forward(
+    plan: Plan,
+    x: Tensor,
+    mix: Tensor,
+    rowptr: Tensor,
+    col: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    relu: bool = False,
+    residual: Tensor | None = None,
+) -> Tensor:
+    """y = the mixed features and derivatives; then, where asked, + bias, ReLU, + residual."""
+    y = torch.empty_like(x)
+    epilogue = BIAS * (bias is not None) + RELU * relu + RESIDUAL * (residual is not None)
+    packed = mix.repeat_interleave(plan.pack, -1)
+    args = arrays(
+        x, packed, rowptr, col, weight, x if bias is None else bias,
+        x if residual is None else residual, y,
+    )  # fmt: skip
+    run_parts(_diff_conv_kernel(*plan[1:], epilogue), _PARTS * torch.get_num_threads(), *args)
+    return y
+
+
+def diff_conv_backward(
+    plan: Plan,
+    grad: Tensor,
+    x: Tensor,
+    mix: Tensor,
+    rowptr: Tensor,
+    col: Tensor,
+    weight: Tensor,
+    into_x: bool = True,
+    into_mix: bool = True,
+) -> tuple[Tensor | None, Tensor | None]:
+    """Both gradients from one visit to the neighbours in the transposed graph."""
+    parts = torch.get_num_threads()
+    groups, size = mix.size(0), plan.size
+    grad_x = torch.empty_like(x) if into_x else x
+    sums = x.new_zeros((parts, groups, _TERMS, size, size * plan.pack) if into_mix else [1] * 5)
+    packed = mix.transpose(2, 3).repeat_interleave(plan.pack, -1)
+    args = arrays(grad, x, packed, rowptr, col, weight, grad_x, sums)
+    run_parts(_diff_conv_grad_kernel(*plan[1:], int(into_x), int(into_mix)), parts, *args)
+    grad_mix = sums.sum(0).unflatten(-1, (size, plan.pack)).sum(-1) if into_mix else None
+    return grad_x if into_x else None, grad_mix
+
