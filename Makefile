@@ -13,7 +13,7 @@ BIN   := $(VENV)/bin
 READY := $(VENV)/.ready-$(subst $(comma),-,$(EXTRAS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint types format check clean
+.PHONY: help install demo test test-slow bench lint types format check clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -34,6 +34,10 @@ test: $(READY)  ## the whole suite, warnings as errors, less the tests marked sl
 
 test-slow: $(READY)  ## the tests marked slow
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+bench: export GLIBC_TUNABLES := $(MALLOC)
+bench: $(READY)  ## measure everything against its peers, under 20 minutes (ARGS="--only width")
+	$(BIN)/python -m scripts.benchmarks $(ARGS)
 
 lint: $(READY)  ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -1,0 +1,1 @@
+"""Measures the package against its peers: ``make bench``, or ``python -m scripts.benchmarks``."""

@@ -1,0 +1,125 @@
+"""Measurements that need a fresh process: run by ``run_child``, answered as JSON on a line."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_child(task: Mapping[str, Any], env: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Runs a task in a new interpreter.
+
+    Raises:
+        RuntimeError: It failed; the message is the last line that it wrote.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", f"{__package__}._child", json.dumps(task)],
+        cwd=ROOT,
+        env=None if env is None else dict(env),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
+    if done.returncode or not lines:
+        last = lines[-1] if lines else f"exit status {done.returncode}"
+        raise RuntimeError(last.removeprefix("RuntimeError: "))
+    result: dict[str, Any] = json.loads(lines[-1])
+    return result
+
+
+def memory(peer: str, width: int, nodes: int, train: bool) -> dict[str, float]:
+    """Peak of a step over what was resident before it."""
+    import torch
+
+    from mgic_geo.graph import differential_operators, knn_graph
+
+    from ._peers import make_clouds, relaxation
+    from .memory import ONE_BLOCK
+    from .width import SIZES, inference_run, make_block, training_run
+
+    torch.manual_seed(0)
+    if peer in SIZES:
+        block = make_block(peer, width, relaxation).train(train)
+    else:
+        size = next(SIZES[mgic] for mgic, name in ONE_BLOCK.items() if name == peer)
+        assert size is not None
+        block = relaxation(width, width // size[0]).train(train)
+    make_run = training_run if train else inference_run
+
+    def prepare(size: int) -> Any:
+        pos = make_clouds(1, size)[0]
+        operators = differential_operators(pos, knn_graph(pos, 10))
+        return make_run(block, torch.randn(size, width), operators)
+
+    warm = prepare(64)  # compiled kernels, threads
+    warm()
+    block.zero_grad(set_to_none=True)
+    del warm
+    step = prepare(nodes)
+    forget_high_water()
+    before, high = resident(), high_water()
+    step()
+    peak = high_water()
+    if peak <= high:
+        raise RuntimeError("the step stayed below an earlier peak: take more nodes")
+    return {"peak_mib": (peak - before) / 2**20}
+
+
+def resident() -> int:
+    """Bytes of this process in memory now; where /proc does not say, the most so far."""
+    try:
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    except OSError:
+        return high_water()
+    return int(pages) * resource.getpagesize()
+
+
+def forget_high_water() -> None:
+    """Lets the most start at now, where the system can: the graph's building was a peak too."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def high_water() -> int:
+    """The most bytes that it ever had.
+
+    From /proc where there is one: ``ru_maxrss`` begins with what the parent process had.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def steps(clouds: int, points: int, width: int, steps: int) -> dict[str, list[float]]:
+    """Seconds of training steps of ``mgic_diffgcn``, with its graph."""
+    import torch
+
+    from ._peers import make_clouds
+    from ._timing import Timing, interleave
+    from .classifier import make_model, training_step
+
+    pos = make_clouds(clouds, points)
+    label = torch.arange(clouds) % 10
+    run = training_step(make_model("mgic_diffgcn", width), pos, label, prepared=False)
+    timing = interleave({"step": run}, (steps, steps), 0.0)["step"]
+    if not isinstance(timing, Timing):
+        raise timing
+    return {"times": list(timing.times)}
+
+
+if __name__ == "__main__":
+    arguments = json.loads(sys.argv[1])
+    tasks: dict[str, Callable[..., Any]] = {"memory": memory, "steps": steps}
+    print(json.dumps(tasks[arguments.pop("task")](**arguments)))
