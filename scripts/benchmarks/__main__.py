@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,6 +29,7 @@ FAMILIES = {
     for module in (width, roofline, classifier, points, knn, memory, allocation, epoch)
 }
 ON_GPU = ("width", "classifier")
+BUSY = 0.5
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,15 +56,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         bench = Bench(out, chosen, devices, args.quick, command)
     except DataError as error:
         parser.error(str(error))
+    if (load := float(bench.facts["load"] or 0.0)) > BUSY and not args.quick:
+        print(f"the load of this machine is {load:.2f}: wait until it is quiet", file=sys.stderr)
+    start = time.perf_counter()
     for bench.device in devices:
         for name in chosen:
             if bench.device == "cpu" or name in ON_GPU:
                 with bench.guarded(family=name, case="the whole family"):
                     FAMILIES[name](bench)
+    minutes = (time.perf_counter() - start) / 60
     rows = read_rows(out)
     for picture in draw(rows, pictures):
         print(picture)
-    print(f"\n{len(rows)} rows are in {out}\n\n{summary(rows)}")
+    print(f"\n{len(rows)} rows are in {out}, after {minutes:.1f} minutes\n\n{summary(rows)}")
     return 0
 
 

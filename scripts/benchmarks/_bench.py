@@ -45,6 +45,7 @@ COLUMNS = (
     "device",  # cpu or cuda
     "device_name",
     "threads",
+    "load",  # of the machine when the run began: what others were doing
     "commit",
     "versions",
     "date",
@@ -95,7 +96,11 @@ class Bench:
     ) -> None:
         self.path, self.quick = path, quick
         self.device = devices[0]
-        self._facts = {"command": command, "threads": torch.get_num_threads(), **_facts()}
+        self.facts: dict[str, Any] = {
+            "command": command,
+            "threads": torch.get_num_threads(),
+            **_facts(),
+        }
         kept = [
             row
             for row in (read_rows(path) if path.exists() else [])
@@ -115,7 +120,7 @@ class Bench:
 
     def record(self, **values: Any) -> None:
         """Writes a row and shows it."""
-        facts = {**self._facts, "device": self.device, "device_name": _device_name(self.device)}
+        facts = {**self.facts, "device": self.device, "device_name": _device_name(self.device)}
         row = {name: _text({**facts, **values}.get(name, "")) for name in COLUMNS}
         assert not set(values) - set(COLUMNS), f"no such columns: {set(values) - set(COLUMNS)}"
         self.rows.append(row)
@@ -269,7 +274,7 @@ def _line(row: Row) -> str:
 
 
 def _facts() -> dict[str, str]:
-    """Commit, versions and date."""
+    """Commit, date, versions and load."""
     facts = provenance()
     others = []
     for name in ("numpy", "scipy", "numba", "torch_scatter", "torch_cluster", "triton"):
@@ -278,7 +283,9 @@ def _facts() -> dict[str, str]:
         except PackageNotFoundError:
             others.append(f"no {name}")
     versions = ", ".join([facts["versions"], *others])
-    return {"commit": facts["commit"], "versions": versions, "date": facts["date"]}
+    load = f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else ""
+    facts = {name: facts[name] for name in ("commit", "date")}
+    return {**facts, "versions": versions, "load": load}
 
 
 def _device_name(device: str) -> str:

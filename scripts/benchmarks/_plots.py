@@ -8,7 +8,7 @@ from typing import Any
 
 from mgic_geo.viz._figure import INK, PALE, new_figure, save_figure, tidy
 
-from ._bench import Row
+from ._bench import Row, failure
 from .classifier import MODELS
 from .roofline import COPY, PRODUCT
 from .width import SIZES
@@ -29,8 +29,11 @@ def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
         ):
             own = [row for row in rows if row["family"] == name and row["device"] == device]
             if any(row["seconds"] for row in own):
-                path = save_figure(plot(own), folder / f"bench_{name}{suffix}.png", dpi=130)
-                paths.append(path)
+                try:
+                    path = save_figure(plot(own), folder / f"bench_{name}{suffix}.png", dpi=130)
+                    paths.append(path)
+                except Exception as error:  # rows are worth more than their picture
+                    print(f"no picture of {name}: {failure(error)}")
     return paths
 
 
@@ -117,12 +120,12 @@ def _classifier(rows: Sequence[Row]) -> Any:
             axes.text(
                 max(ms, 1e3 * float(row["q3"])),
                 place,
-                f"  {ms:,.1f} ms{ratio}",
+                f"  {ms:,.{1 if ms < 100 else 0}f} ms{ratio}",
                 va="center",
                 fontsize=8,
                 color=INK,
             )
-        axes.set_xlim(0, 1.45 * max(milliseconds, default=1.0))
+        axes.set_xlim(0, 1.45e3 * max(float(row["q3"]) for row in own))
         axes.set_title(f"{case}, {int(own[0]['nodes']):,} points", fontsize=10, color=INK)
         axes.set_xlabel("milliseconds", color=INK)
         tidy(axes)
@@ -131,6 +134,8 @@ def _classifier(rows: Sequence[Row]) -> Any:
 
 
 def _roofline(rows: Sequence[Row]) -> Any:
+    from matplotlib.ticker import LogLocator  # optional, like every picture
+
     figure = new_figure(10.0, 4.4)
     peak = max(float(row["gmacs"]) for row in _select(rows, "gmacs", peer=PRODUCT))
     stream = max(float(row["gbs"]) for row in _select(rows, "gbs", peer=COPY))
@@ -146,16 +151,24 @@ def _roofline(rows: Sequence[Row]) -> Any:
             intensities += x
             for row, place in zip(own, zip(x, y)):
                 text = f"{row['width']}/{row['group_size']}"
-                axes.annotate(text, place, (4, 3), textcoords="offset points", fontsize=7)
+                axes.annotate(
+                    text, place, (4, 3), textcoords="offset points", fontsize=7, color=colour
+                )
         ends = [0.5 * min(intensities), peak / stream, 4 * max(*intensities, peak / stream)]
         axes.plot(ends, [stream * ends[0], peak, peak], color=PALE, lw=1.2)
         machine = f"product {peak:.0f} GMAC/s, copy {stream:.0f} GB/s"
         axes.set_title(f"{case}; {machine}", fontsize=10, color=INK)
         axes.set_xscale("log")
         axes.set_yscale("log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
         axes.set_xlabel("multiply-accumulates a byte of least traffic", color=INK)
         tidy(axes)
-        axes.legend(frameon=False, fontsize=8, labelcolor=INK, title="width/group size")
+        axes.legend(
+            frameon=False, fontsize=8, labelcolor=INK, title="width/group size", title_fontsize=8
+        )
         if i == 0:
             axes.set_ylabel("GMAC/s", color=INK)
     figure.set_layout_engine("tight")

@@ -183,6 +183,18 @@ def test_epoch_family(part: Part, tmp_path: Path) -> None:
     assert bench.rows[0]["repeats"] == "1"
 
 
+def test_all_pairs_of_many_points_are_left_out(
+    part: Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(part("knn"), "LARGEST_DENSE", 100)
+    bench = part("_bench").Bench(tmp_path / "rows.csv", ["knn"], quick=True)
+    part("knn").run(bench)
+    dense = {row["case"]: row for row in bench.rows if row["peer"] == "ours, dense"}
+    assert dense["knn_graph, 2 x 64"]["seconds"]
+    assert not dense["knn_graph, 1 x 500"]["seconds"]
+    assert dense["knn_graph, 1 x 500"]["note"] == "left out: 500^2 distances"
+
+
 def test_memory_of_a_child_process(part: Part) -> None:
     """The features of 2,048 nodes alone are half a MiB, and a step holds several of them."""
     task = {"task": "memory", "peer": "MGIC (8, 16)", "width": 64, "nodes": 2048, "train": True}
