@@ -47,7 +47,25 @@ def _diff_conv_backward(
     return 2 * x[0] * mix.numel() * (rest[-2] + rest[-1])
 
 
-@register_flop_formula([_OPS.neighbor_max, _OPS.neighbor_max_grad])
+@register_flop_formula(_OPS.grouped_pointwise)
+def _pointwise(x: torch.Size, weight: torch.Size, *_: Any, **__: Any) -> int:
+    return 2 * x[0] * weight.numel()
+
+
+@register_flop_formula(_OPS.grouped_pointwise_weight_grad)
+def _pointwise_weight_grad(grad: torch.Size, x: torch.Size, groups: int, **_: Any) -> int:
+    return 2 * x[0] * x[1] * grad[1] // groups
+
+
+@register_flop_formula(
+    [
+        _OPS.neighbor_max,
+        _OPS.neighbor_max_grad,
+        _OPS.norm_act,
+        _OPS.norm_act_backward,
+        _OPS.group_moments,
+    ]
+)
 def _no_products(*_: Any, **__: Any) -> int:
     return 0
 

@@ -20,6 +20,11 @@ def fused_for(x: Tensor) -> Any:
     return fused if _takes(x) else None
 
 
+def lanes(x: Tensor) -> int:
+    """Numbers of a vector register, or 0 where no fused operator takes ``x``."""
+    return VECTOR_BYTES // x.element_size() if fused_for(x) is not None else 0
+
+
 def _takes(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
 
@@ -48,13 +53,16 @@ def _load() -> tuple[ModuleType | None, ModuleType | None]:
     except ImportError:  # no wheel for this platform: plain torch does the work
         return None, None
     try:
-        from mgic_geo.kernels import _fused, _numba
+        from mgic_geo.kernels import _cpu, _numba
     except RuntimeError:  # nowhere to cache
         return None, None
-    return _fused, _numba
+    return _cpu, _numba
 
 
 fused: Any
 compiled: Any
 fused, compiled = _load()  # last, because the kernels import this module
 """The compiled kernels, or None; ``MGIC_GEO_KERNELS=torch`` switches them off."""
+
+VECTOR_BYTES: int = 0 if fused is None else fused.machine()[0]
+"""Bytes of a vector register of this machine."""

@@ -89,7 +89,9 @@ def diff_conv(
     """
     groups, _, size, out = mix.shape
     _check(x, groups * size, rowptr)
-    if (fused := fused_for(x)) is not None and (plan := fused.plan(groups, size, out, x.dtype)):
+    if (fused := fused_for(x)) is not None and (
+        plan := fused.diff_conv_plan(groups, size, out, x.dtype)
+    ):
         done = fused.diff_conv_forward(
             plan, *_padded(plan, x, mix), rowptr, col, weight,
             _pad_columns(plan, groups, bias), relu, _pad_columns(plan, groups, residual),
@@ -131,7 +133,7 @@ def diff_conv_backward(
     groups, _, size, out = mix.shape
     none = x.new_empty(0)
     fused = fused_for(x)
-    if fused is not None and (plan := fused.plan(groups, size, out, x.dtype)):
+    if fused is not None and (plan := fused.diff_conv_plan(groups, size, out, x.dtype)):
         wide_x, wide_mix = _padded(plan, x, mix)
         wide_grad = _pad_columns(plan, groups, grad)
         grad_x, grad_mix = fused.diff_conv_backward(
@@ -233,9 +235,7 @@ def _(x: Tensor, mix: Tensor, rowptr: Tensor, *_: Any) -> Tensor:
 
 
 @diff_conv_backward.register_fake
-def _(
-    grad: Tensor, x: Tensor, mix: Tensor, *rest: Any
-) -> tuple[Tensor, Tensor]:
+def _(grad: Tensor, x: Tensor, mix: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     into_x, into_mix = rest[-2:]
     none = x.new_empty(0)
     return (
@@ -254,9 +254,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     if not ctx.plain:
         raise RuntimeError("diff_conv with bias, relu or residual is for inference: no gradient")
     into_x, into_mix = ctx.needs_input_grad[:2]
-    grad_x, grad_mix = diff_conv_backward(
-        grad.contiguous(), *ctx.saved_tensors, into_x, into_mix
-    )
+    grad_x, grad_mix = diff_conv_backward(grad.contiguous(), *ctx.saved_tensors, into_x, into_mix)
     return grad_x if into_x else None, grad_mix if into_mix else None, *([None] * 9)
 
 

@@ -16,7 +16,7 @@ from mgic_geo.graph import (
 )
 from mgic_geo.models.registry import register_model
 from mgic_geo.nn import MGIC, MLP, DenseBlock, DiffGCNConv, EdgeConv
-from mgic_geo.nn.norm import make_norm
+from mgic_geo.nn.norm import make_norm, norm_relu_add
 
 Graph = DifferentialOperators | Neighborhoods
 Conv = Callable[[int, int, int], nn.Module]
@@ -35,12 +35,10 @@ class GraphBlock(nn.Module):
         super().__init__()
         self.conv = conv
         self.norm = make_norm("batch", channels)
-        self.act = nn.ReLU(inplace=True)
         self.residual = residual
 
     def forward(self, x: Tensor, graph: Graph) -> Tensor:
-        y = self.act(self.norm(self.conv(x, graph)))
-        return x + y if self.residual else y
+        return norm_relu_add(self.norm, self.conv(x, graph), True, x if self.residual else None)
 
 
 def _diffgcn(in_channels: int, out_channels: int, groups: int) -> nn.Module:

@@ -118,8 +118,8 @@ class MGIC(nn.Module):
         y = self.blocks[-1](coarse, *args, **kwargs)
         for j in range(len(grids) - 1, -1, -1):
             fine = grids.pop()
-            correction = self.norms[j](self.prolongations[j](y - coarse))
-            y = self.blocks[j](fine + correction, *args, **kwargs)
+            corrected = self.prolongations[j].correct(fine, y - coarse, self.norms[j])
+            y = self.blocks[j](corrected, *args, **kwargs)
             coarse = fine
         return y
 

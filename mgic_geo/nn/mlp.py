@@ -8,7 +8,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch_geometric.nn.inits import reset
 
-from mgic_geo.nn.norm import Norm, make_norm
+from mgic_geo.nn.norm import Norm, make_norm, norm_relu_add
 from mgic_geo.nn.pointwise import GroupedPointwise
 
 
@@ -54,8 +54,12 @@ class DenseBlock(nn.Module):
         reset(self.norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.act(self.norm(self.pointwise(x)))
-        return x + y if self.residual else y
+        rest = x if self.residual else None
+        if isinstance(self.act, (nn.ReLU, nn.Identity)):
+            relu = isinstance(self.act, nn.ReLU)
+            return norm_relu_add(self.norm, self.pointwise(x), relu, rest)
+        y: Tensor = self.act(self.norm(self.pointwise(x)))
+        return y if rest is None else y + rest
 
 
 class MLP(nn.Sequential):

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from mgic_geo.kernels.norm_act import has_norm_act, norm_act
+
 Norm = str | Callable[[int], nn.Module] | None
 
 
@@ -28,14 +30,47 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         super().reset_parameters()
         nn.init.constant_(self.weight, self.scale)
 
-    def forward(self, input: Tensor) -> Tensor:
-        if self.channel_axis == -1 and input.dim() > 2:
-            return super().forward(input.flatten(0, -2)).view(input.shape)
-        return super().forward(input)
+    def forward(self, input: Tensor, relu: bool = False, residual: Tensor | None = None) -> Tensor:
+        """Normalises; then cuts off at 0 and adds ``residual``, if asked, in the same visit."""
+        x = input
+        if self.channel_axis == -1 and x.dim() > 2:
+            x = x.flatten(0, -2)
+        if self.training and self.channel_axis == -1 and x.size(0) > 1 and has_norm_act(x):
+            rest = None if residual is None else residual.reshape(x.shape)
+            y, mean, var = norm_act(x, self.weight, self.bias, rest, self.eps, relu)
+            self.track(mean, var, x.size(0))
+            return y.view(input.shape)
+        y = super().forward(x).view(input.shape)
+        if relu:
+            y = y.relu()
+        return y if residual is None else y + residual
+
+    @torch.no_grad()
+    def track(self, mean: Tensor, var: Tensor, count: int) -> None:
+        """Moves the running statistics to those of a batch of ``count`` entries."""
+        self.num_batches_tracked.add_(1)
+        momentum = self.momentum
+        if momentum is None:
+            momentum = 1.0 / float(self.num_batches_tracked)
+        self.running_mean.lerp_(mean.detach(), momentum)
+        self.running_var.lerp_(var.detach() * (count / (count - 1)), momentum)
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
             raise ValueError(f"BatchNorm needs at least 2 dimensions, got {input.dim()}")
+
+
+def norm_relu_add(
+    norm: nn.Module, y: Tensor, relu: bool = False, residual: Tensor | None = None
+) -> Tensor:
+    """``ReLU(norm(y)) + residual`` for any norm; :class:`BatchNorm` does it in one go."""
+    if isinstance(norm, BatchNorm):
+        done: Tensor = norm(y, relu, residual)
+        return done
+    y = norm(y)
+    if relu:
+        y = y.relu()
+    return y if residual is None else y + residual
 
 
 def make_norm(norm: Norm, channels: int, channel_axis: int = -1, scale: float = 1.0) -> nn.Module:

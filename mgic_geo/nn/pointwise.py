@@ -8,6 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mgic_geo import kernels
+from mgic_geo.kernels.pointwise import mixes_pointwise
+
 
 def grouped_pointwise(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, channel_axis: int = -1
@@ -29,10 +32,10 @@ def grouped_pointwise(
         if x.dim() == 4:  # keeps channels_last
             return F.conv2d(x, kernel.unsqueeze(-1), bias, groups=groups)
         return F.conv1d(x.flatten(2), kernel, bias, groups=groups).unflatten(-1, x.shape[2:])
-    if groups == 1:
-        return F.linear(x, weight[0], bias)
-    y = torch.einsum("...gi,goi->...go", x.unflatten(-1, (groups, size)), weight).flatten(-2)
-    return y if bias is None else y + bias
+    if groups > 1 and mixes_pointwise(x, groups, size, out):
+        y: Tensor = kernels.grouped_pointwise(x.reshape(-1, groups * size), weight, bias)
+        return y.view(*x.shape[:-1], groups * out)
+    return kernels.grouped_pointwise_reference(x, weight, bias)
 
 
 class GroupedPointwise(nn.Module):

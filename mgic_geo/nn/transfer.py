@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from mgic_geo.kernels import group_moments, grouped_pointwise
+from mgic_geo.kernels.pointwise import mixes_pointwise
+from mgic_geo.nn.norm import BatchNorm, norm_relu_add
 from mgic_geo.nn.pointwise import GroupedPointwise
 
 
@@ -58,3 +61,43 @@ class Prolongation(_Transfer):
         if channels % 2:
             raise ValueError(f"channels = {channels} cannot be halved; use {channels + 1}")
         super().__init__(channels // 2, channels, groups, channel_axis)
+
+    def correct(self, fine: Tensor, delta: Tensor, norm: nn.Module) -> Tensor:
+        r"""The corrected features :math:`x_j + N_j(P_j \delta)`.
+
+        On nodes, batch norm is folded into the map: its statistics are :math:`P_j \mu` and the
+        diagonal of :math:`P_j S P_j^T` with the mean :math:`\mu` and the covariance :math:`S` of
+        :math:`\delta`, so that :math:`P_j \delta` is never written to memory.
+
+        Args:
+            fine: :math:`x_j`.
+            delta: :math:`y_{j+1} - x_{j+1}`.
+            norm: :math:`N_j`.
+        """
+        scale_shift = self._folded(delta, norm)
+        if scale_shift is None:
+            return norm_relu_add(norm, self(delta), residual=fine)
+        scale, shift = scale_shift
+        weight = self.weight * scale.view(self.groups, -1, 1)
+        done: Tensor = grouped_pointwise(delta, weight, shift, fine)
+        return done
+
+    def _folded(self, delta: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor] | None:
+        """Scale and shift of batch norm after the map, where that is the faster way."""
+        groups, out, size = self.weight.shape
+        if not isinstance(norm, BatchNorm) or norm.channel_axis != -1 or delta.dim() != 2:
+            return None
+        if not all(mixes_pointwise(delta, groups, size, width) for width in (size, out)):
+            return None
+        if not norm.training:
+            mean, var = norm.running_mean, norm.running_var
+        elif delta.size(0) > 1:
+            center, covariance = group_moments(delta, groups)
+            mean = (self.weight * center.view(groups, 1, size)).sum(2).flatten()
+            spread = (self.weight.unsqueeze(3) * covariance.unsqueeze(1)).sum(2)
+            var = (spread * self.weight).sum(2).flatten().clamp_min(0.0)
+            norm.track(mean, var, delta.size(0))
+        else:
+            return None  # the norm says what is wrong with a batch of one
+        scale = norm.weight * (var + norm.eps).rsqrt()
+        return scale, norm.bias - mean * scale

@@ -6,7 +6,7 @@ groups use whole registers too; groups of a register or more have ``pack = 1``. 
 are then sums of (weights of an input channel) x (that channel of the block's nodes, repeated), both
 plain loads.
 
-Arguments named in ``_LITERAL`` are constants of the generated code.
+The last arguments, from ``pack`` on, are constants of the generated code.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -16,7 +16,7 @@ from __future__ import annotations
 from numba import types
 from numba.extending import intrinsic
 
-from mgic_geo.kernels._vector import Emitter, machine
+from mgic_geo.kernels._cpu.vector import Emitter, machine
 
 BLOCKS = 16
 DERIVATIVES = 6
@@ -77,34 +77,37 @@ def derive_tile(typing, x, rowptr, col, weight, first, count, channel, scratch, 
 
 
 @intrinsic(prefer_literal=True)
-def copy_tile(typing, x, minus, first, count, channel, scratch, pack, chunk, subtract):
-    """scratch = the nodes' features x, or x - minus; a tile of one term, ``chunk`` channels."""
-    nodes, channels, difference = (v.literal_value for v in (pack, chunk, subtract))
+def copy_tile(typing, x, shift, first, count, channel, scratch, pack, chunk, shifted):
+    """scratch = the nodes' features, less ``shift`` (a number a channel) if ``shifted``.
+
+    A tile of one term and ``chunk`` channels.
+    """
+    nodes, channels, moved = (v.literal_value for v in (pack, chunk, shifted))
 
     def generate(context, builder, signature, args):
         o = Emitter(context, builder, x)
-        features, others, target = o.pointers([x, minus, scratch], [args[0], args[1], args[5]])
+        features, shifts, target = o.pointers([x, shift, scratch], [args[0], args[1], args[5]])
         first_, count_, channel_ = args[2:5]
         stride = o.columns(x, args[0])
         with (
             o.loop(o.ceil_div(count_, nodes)) as (block, _),
             o.loop(channels // o.lanes) as (v, _),
         ):
+            offset = o.add(channel_, o.mul(v, o.lanes))
             rows = []
             for p in range(nodes):
                 node, inside = _node(o, first_, count_, o.add(o.mul(block, nodes), p))
-                at = o.add(o.mul(node, stride), channel_, o.mul(v, o.lanes))
-                (row,) = _row(o, features, at, 1, inside)
-                if difference:
-                    row = builder.fsub(row, *_row(o, others, at, 1, inside))
-                rows.append(row)
+                row = o.load(features, o.add(o.mul(node, stride), offset))
+                if moved:
+                    row = builder.fsub(row, o.load(shifts, offset))
+                rows.append(builder.select(inside, row, o.zero))
             out = o.add(o.mul(block, channels * nodes), o.mul(v, o.lanes * nodes))
             for m, value in enumerate(o.zip(rows)):
                 o.store(value, target, o.add(out, m * o.lanes))
         return context.get_dummy_value()
 
     return types.void(
-        x, minus, first, count, channel, scratch, pack, chunk, subtract
+        x, shift, first, count, channel, scratch, pack, chunk, shifted
     ), generate  # fmt: skip
 
 
@@ -118,7 +121,9 @@ def mix_tile(
     Then as ``epilogue`` says: plus ``bias``, ReLU, plus ``residual`` (shaped as y), in this order.
     """
     literal = (pack, terms, chunk, chunk_out, size, size_out, epilogue)
-    nodes, depth, channels, channels_out, inputs, outputs, after = (v.literal_value for v in literal)
+    nodes, depth, channels, channels_out, inputs, outputs, after = (
+        v.literal_value for v in literal
+    )
 
     def generate(context, builder, signature, args):
         o = Emitter(context, builder, scratch)

@@ -1,4 +1,4 @@
-"""The fused operators on the CPU: tiles, one after another, shared among threads."""
+"""Derivatives and their mixing: a tile of nodes and channels after the other, on all threads."""
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from mgic_geo.kernels._dispatch import arrays
-from mgic_geo.kernels._pool import run_parts
-from mgic_geo.kernels._tiles import (
+from mgic_geo.kernels._cpu.pool import run_parts
+from mgic_geo.kernels._cpu.tiles import (
     BIAS,
     BLOCKS,
     DERIVATIVES,
@@ -25,7 +25,7 @@ from mgic_geo.kernels._tiles import (
     mix_tile,
     outer_tile,
 )
-from mgic_geo.kernels._vector import lanes_of
+from mgic_geo.kernels._cpu.vector import lanes_of
 
 _TERMS = 1 + DERIVATIVES
 # Larger groups are left to matrix products, which then win back more than their traffic costs.
@@ -53,7 +53,7 @@ class Plan(NamedTuple):
 
 
 @functools.cache
-def plan(groups: int, size: int, out: int, dtype: torch.dtype) -> Plan | None:
+def diff_conv_plan(groups: int, size: int, out: int, dtype: torch.dtype) -> Plan | None:
     """How groups fill registers, with zeros if need be; None where a matrix product is better."""
     lanes = lanes_of(dtype.itemsize)
     wide = max(size, out)
@@ -168,4 +168,3 @@ def diff_conv_backward(
     run_parts(_diff_conv_grad_kernel(*plan[1:], int(into_x), int(into_mix)), parts, *args)
     grad_mix = sums.sum(0).unflatten(-1, (size, plan.pack)).sum(-1) if into_mix else None
     return grad_x if into_x else None, grad_mix
-

@@ -1,0 +1,146 @@
+"""Grouped pointwise maps and the moments of groups of channels, tile by tile on all threads."""
+
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from mgic_geo.kernels._cpu.pool import run_parts
+from mgic_geo.kernels._cpu.tiles import (
+    BIAS,
+    BLOCKS,
+    RESIDUAL,
+    copy_tile,
+    mix_tile,
+    outer_tile,
+)
+from mgic_geo.kernels._cpu.vector import lanes_of
+from mgic_geo.kernels._dispatch import arrays
+
+_CHANNELS = 64
+_PARTS = 4
+
+
+class Plan(NamedTuple):
+    """Constants of a tile.
+
+    Args:
+        groups: Groups of a tile.
+        size: Input channels of a group.
+        out: Output channels of a group.
+    """
+
+    groups: int
+    size: int
+    out: int
+
+    def pack(self, itemsize: int) -> int:
+        """Nodes side by side in a register of outputs."""
+        return max(lanes_of(itemsize) // self.out, 1)
+
+
+@functools.cache
+def pointwise_plan(groups: int, size: int, out: int, itemsize: int) -> Plan:
+    """How many groups make a tile."""
+    lanes = lanes_of(itemsize)
+    tile = max(lanes // math.gcd(size, lanes), lanes // math.gcd(out, lanes))
+    while groups % (2 * tile) == 0 and 2 * tile * max(size, out) <= _CHANNELS:
+        tile *= 2
+    return Plan(tile, size, out)
+
+
+@functools.cache
+def _forward_kernel(groups, size, out, pack, epilogue):
+    nodes = BLOCKS * pack
+    chunk, chunk_out = groups * size, groups * out
+
+    @numba.njit(cache=True, nogil=True)
+    def kernel(part, parts, x, mix, bias, residual, y):
+        tiles = (x.shape[0] + nodes - 1) // nodes
+        tasks = tiles * (x.shape[1] // chunk)
+        scratch = np.empty(nodes * chunk, x.dtype)
+        for k in range(part * tasks // parts, (part + 1) * tasks // parts):
+            c, first = k // tiles, k % tiles * nodes
+            count = min(nodes, x.shape[0] - first)
+            copy_tile(x, bias, first, count, c * chunk, scratch, pack, chunk, 0)
+            mix_tile(
+                scratch, mix, bias, residual, y, c * groups, first, count, c * chunk_out,
+                pack, 1, chunk, chunk_out, size, out, epilogue,
+            )  # fmt: skip
+
+    return kernel
+
+
+@functools.cache
+def _sums_kernel(groups, size, out, pack, shifted):
+    """Sums of products ``x[c] other[o]`` and of ``other[o]``."""
+    nodes = BLOCKS * pack
+    chunk, chunk_out = groups * size, groups * out
+
+    @numba.njit(cache=True, nogil=True)
+    def kernel(part, parts, x, other, shift, sums):
+        tiles = (x.shape[0] + nodes - 1) // nodes
+        tasks = tiles * (x.shape[1] // chunk)
+        own = np.empty(nodes * chunk, x.dtype)
+        scratch = np.empty(nodes * chunk_out, x.dtype)
+        for k in range(part * tasks // parts, (part + 1) * tasks // parts):
+            c, first = k // tiles, k % tiles * nodes
+            count = min(nodes, x.shape[0] - first)
+            copy_tile(x, shift, first, count, c * chunk, own, pack, chunk, shifted)
+            copy_tile(
+                other, shift, first, count, c * chunk_out, scratch, pack, chunk_out, shifted
+            )  # fmt: skip
+            outer_tile(
+                scratch, own, c * groups, count, sums[part],
+                pack, 1, chunk_out, chunk, out, size,
+            )  # fmt: skip
+
+    return kernel
+
+
+def pointwise_forward(
+    plan: Plan, x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None
+) -> Tensor:
+    """``weight [G, in, out]`` applied to the groups of ``x``, + bias, + residual."""
+    pack = plan.pack(x.element_size())
+    y = x.new_empty(x.size(0), weight.size(0) * weight.size(2))
+    epilogue = BIAS * (bias is not None) + RESIDUAL * (residual is not None)
+    args = arrays(
+        x,
+        weight.repeat_interleave(pack, -1),
+        x[0] if bias is None else bias,
+        y if residual is None else residual,
+        y,
+    )
+    run_parts(_forward_kernel(*plan, pack, epilogue), _PARTS * torch.get_num_threads(), *args)
+    return y
+
+
+def pointwise_backward(plan: Plan, grad: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of the weight ``[G, in, out]`` and of the bias."""
+    sums = _sums(plan, x, grad, None)
+    return sums[:, :-1], sums[:, -1].flatten()
+
+
+def channel_moments(plan: Plan, x: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums of ``x - shift`` ``[C]``, and of its products within the groups ``[G, size, size]``."""
+    sums = _sums(plan, x, x, shift)
+    return sums[:, -1].flatten(), sums[:, :-1]
+
+
+def _sums(plan: Plan, x: Tensor, other: Tensor, shift: Tensor | None) -> Tensor:
+    """``[G, in + 1, out]``."""
+    pack = plan.pack(x.element_size())
+    parts, groups = torch.get_num_threads(), x.size(1) // plan.size
+    sums = x.new_zeros(parts, groups, 1, plan.size + 1, plan.out * pack)
+    args = arrays(x, other, x[0] if shift is None else shift, sums)
+    run_parts(_sums_kernel(*plan, pack, int(shift is not None)), parts, *args)
+    return sums.sum(0).squeeze(1).unflatten(-1, (plan.out, pack)).sum(-1)

@@ -1,0 +1,144 @@
+"""Batch norm, ReLU and a residual as one operator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mgic_geo.kernels._dispatch import fused_for, lanes
+
+
+def norm_act_reference(
+    y: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, eps: float, relu: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What :func:`norm_act` computes, in plain torch."""
+    mean = y.mean(0)
+    var = (y - mean).square().mean(0)
+    out = (y - mean) * (var + eps).rsqrt() * weight + bias
+    if relu:
+        out = out.relu()
+    return out if residual is None else out + residual, mean, var
+
+
+def has_norm_act(y: Tensor) -> bool:
+    """Whether :func:`norm_act` has a compiled kernel for ``y``."""
+    width = lanes(y)
+    return y.dim() == 2 and width > 0 and y.size(1) % width == 0
+
+
+@torch.library.custom_op("mgic_geo::norm_act", mutates_args=())
+def norm_act(
+    y: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, eps: float, relu: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Batch norm in training, then a ReLU and a residual if asked.
+
+    .. math::
+        z = \sigma\left( \gamma \frac{y - \mu}{\sqrt{v + \epsilon}} + \beta \right) + r
+
+    with the mean :math:`\mu` and the (biased) variance :math:`v` of the batch.
+
+    Args:
+        y: Features ``[N, C]``.
+        weight: Scale :math:`\gamma`, ``[C]``.
+        bias: Shift :math:`\beta`, ``[C]``.
+        residual: ``[N, C]`` or None.
+        eps: Added to the variance.
+        relu: Whether :math:`\sigma` is the ReLU; else the identity.
+
+    Returns:
+        :math:`z` ``[N, C]``, and the mean and the variance ``[C]``, which have no gradient.
+    """
+    if has_norm_act(y):
+        done: tuple[Tensor, Tensor, Tensor] = fused_for(y).norm_act_forward(
+            y, weight, bias, residual, eps, relu
+        )
+        return done
+    return norm_act_reference(y, weight, bias, residual, eps, relu)
+
+
+@torch.library.custom_op("mgic_geo::norm_act_backward", mutates_args=())
+def norm_act_backward(
+    grad: Tensor,
+    y: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    eps: float,
+    relu: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of :func:`norm_act` with respect to ``y``, ``weight`` and ``bias``."""
+    if has_norm_act(y):
+        done: tuple[Tensor, Tensor, Tensor] = fused_for(y).norm_act_backward(
+            grad, y, weight, bias, mean, var, eps, relu
+        )
+        return done
+    return _backward_reference(grad, y, weight, bias, mean, var, eps, relu)
+
+
+def _backward_reference(
+    grad: Tensor,
+    y: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    eps: float,
+    relu: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    inverse = (var + eps).rsqrt()
+    unit = (y - mean) * inverse
+    if relu:
+        grad = grad * (unit * weight + bias > 0)
+    of_weight, of_bias = (grad * unit).sum(0), grad.sum(0)
+    of_y = weight * inverse * (grad - (of_bias + unit * of_weight) / y.size(0))
+    return of_y, of_weight, of_bias
+
+
+@norm_act.register_fake
+def _(y: Tensor, weight: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.empty_like(y), torch.empty_like(weight), torch.empty_like(weight)
+
+
+@norm_act_backward.register_fake
+def _(grad: Tensor, y: Tensor, weight: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.empty_like(y), torch.empty_like(weight), torch.empty_like(weight)
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    y, weight, bias, residual, ctx.eps, ctx.relu = inputs
+    _, mean, var = output
+    ctx.mark_non_differentiable(mean, var)
+    ctx.save_for_backward(y, weight, bias, mean, var)
+
+
+def _backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    of_y, of_weight, of_bias = norm_act_backward(
+        grad.contiguous(), *ctx.saved_tensors, ctx.eps, ctx.relu
+    )
+    return of_y, of_weight, of_bias, grad if ctx.needs_input_grad[3] else None, None, None
+
+
+norm_act.register_autograd(_backward, setup_context=_setup)
+
+
+def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    *tensors, ctx.eps, ctx.relu = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _backward_backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+    """The statistics depend on y, so that they are taken anew."""
+    grad, y, weight, bias, *_ = ctx.saved_tensors
+    with torch.enable_grad():
+        inputs = [t.detach().requires_grad_() for t in (grad, y, weight, bias)]
+        mean = inputs[1].mean(0)
+        var = (inputs[1] - mean).square().mean(0)
+        found = _backward_reference(*inputs, mean, var, ctx.eps, ctx.relu)
+        back = torch.autograd.grad(found, inputs, upstream, allow_unused=True)
+    return *back, *([None] * 4)
+
+
+norm_act_backward.register_autograd(_backward_backward, setup_context=_setup_backward)
