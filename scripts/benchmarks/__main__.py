@@ -23,7 +23,7 @@ from ._bench import Bench, read_rows
 from ._plots import draw
 from ._targets import summary
 
-# The cheap and certain first, so that a run that is cut short leaves most.
+# In this order, so that a run that is cut short leaves what most targets hang on.
 FAMILIES = {
     module.__name__.rpartition(".")[2]: module.run
     for module in (width, roofline, classifier, points, knn, memory, allocation, epoch)
