@@ -31,11 +31,11 @@ needs_triton = pytest.mark.skipif(
 # nodes, groups, channels of a group in and out
 SHAPES = [
     (1, 2, 3, 4),
-    (37, 5, 8, 8),
-    (64, 1, 3, 20),
-    (33, 4, 5, 5),
+    (37, 3, 8, 8),
+    (32, 1, 3, 20),
+    (9, 4, 5, 5),
     (70, 3, 3, 7),
-    (40, 3, 17, 17),
+    (10, 3, 17, 17),
     (31, 1, 16, 33),
     (20, 1, 40, 70),
     (9, 1, 5, 140),
@@ -165,7 +165,7 @@ class TestKernels:
 
     @pytest.mark.parametrize("dtype", HALF)
     def test_diff_conv_sums_half_types_in_float32(self, dtype: torch.dtype) -> None:
-        check_diff_conv(37, 5, 8, 8, dtype)
+        check_diff_conv(33, 3, 8, 8, dtype)
 
     def test_weight_gradient_over_many_steps_of_a_program(
         self, monkeypatch: pytest.MonkeyPatch
@@ -200,7 +200,7 @@ class TestKernels:
     @pytest.mark.parametrize("value", [float("nan"), float("inf")])
     @pytest.mark.filterwarnings("ignore:invalid value encountered")  # NumPy's, interpreting
     def test_nan_and_infinity_stay_visible_in_their_nodes(self, value: float) -> None:
-        graph, x, mix = random_graph(70).forward, normal(70, 24), normal(3, 7, 8, 8)
+        graph, x, mix = random_graph(70).forward, normal(70, 16), normal(2, 7, 8, 8)
         x[33, 5] = value
         shown = ~load().diff_conv_forward(x, mix, *graph).isfinite()
         expected = ~diff_conv_reference(x, mix, *graph).isfinite()
@@ -301,8 +301,7 @@ class TestKernels:
             assert not use_triton(normal(1, dtype=torch.float64))
 
 
-# Names a kernel, its arguments of 4 bytes that Triton takes for constants where they are 1, and
-# types that no interpreter checks.
+# Arguments that are 1, such as a stride, are constants to Triton, here as in a launch.
 COMPILE = """
 import sys
 from importlib import import_module
