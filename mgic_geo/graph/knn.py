@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,6 +17,7 @@ def available_backends(device: str | torch.device = "cpu") -> list[str]:
     """The ``backend`` names of :func:`knn` that work here, best first for static points."""
     on_cpu = torch.device(device).type == "cpu"
     usable = {
+        "compiled": on_cpu and _backends.has_compiled(),
         "pyg_lib": _backends.has_pyg_lib(),
         "torch_cluster": _backends.has_torch_cluster(),
         "kdtree": on_cpu,
@@ -31,7 +33,7 @@ def knn(
     batch_x: Tensor | None = None,
     batch_y: Tensor | None = None,
     cosine: bool = False,
-    num_workers: int = 1,
+    num_workers: int | None = None,
     batch_size: int | None = None,
     backend: str = "auto",
 ) -> Tensor:
@@ -46,10 +48,11 @@ def knn(
         batch_x: Cloud of each reference point, sorted, ``[N]``.
         batch_y: Cloud of each query point, sorted, ``[M]``.
         cosine: Use the cosine distance.
-        num_workers: Threads of the search on the CPU.
+        num_workers: Threads of the search on the CPU, by default as many as torch has.
         batch_size: Number of clouds, where the last ones may be empty.
-        backend: One of :func:`available_backends`, or ``"auto"``: pyg-lib, torch-cluster, a KD-tree
-            for up to 8 dimensions on the CPU, else all distances in chunks.
+        backend: One of :func:`available_backends`, or ``"auto"``. On the CPU up to 8 dimensions
+            that is our own KD-tree (``"compiled"``, with Numba); then pyg-lib, torch-cluster,
+            SciPy's KD-tree (``"kdtree"``, as above), all distances in chunks (``"dense"``).
 
     Returns:
         int64 ``[2, M * k]``: row 0 indexes ``y``, row 1 indexes ``x``, nearest first.
@@ -62,8 +65,8 @@ def knn(
     ptr_x = _pointers(batch_x, x.size(0), batch_size)
     ptr_y = _pointers(batch_y, y.size(0), batch_size)
     table = _search(x, y, ptr_x, ptr_y, k, cosine, num_workers, backend)
-    query = torch.arange(y.size(0), device=y.device).unsqueeze(-1).expand_as(table)
-    return torch.stack([query.reshape(-1), table.reshape(-1)])
+    query = torch.arange(y.size(0), device=y.device).unsqueeze(-1)
+    return torch.stack([query.expand_as(table), table]).view(2, -1)
 
 
 def knn_graph(
@@ -73,7 +76,7 @@ def knn_graph(
     loop: bool = False,
     flow: str = "source_to_target",
     cosine: bool = False,
-    num_workers: int = 1,
+    num_workers: int | None = None,
     batch_size: int | None = None,
     backend: str = "auto",
 ) -> Tensor:
@@ -91,7 +94,7 @@ def knn_graph(
         flow: With ``"source_to_target"``, row 0 holds the neighbours and row 1 the nodes; with
             ``"target_to_source"`` the rows change places.
         cosine: Use the cosine distance.
-        num_workers: Threads of the search on the CPU.
+        num_workers: Threads of the search on the CPU, by default as many as torch has.
         batch_size: Number of clouds, where the last ones may be empty.
         backend: As in :func:`knn`.
 
@@ -109,19 +112,10 @@ def knn_graph(
         x = x.flatten(0, 1)
     else:
         ptr = _pointers(batch, x.size(0), batch_size)
-    table = _search(x, x, ptr, ptr, k if loop else k + 1, cosine, num_workers, backend, k)
+    table = _search(x, x, ptr, ptr, k, cosine, num_workers, backend, own=not loop)
     nodes = torch.arange(x.size(0), device=x.device).unsqueeze(-1)
-    if not loop:
-        table = _drop_self(table, nodes)
-    pair = [table.reshape(-1), nodes.expand_as(table).reshape(-1)]
-    return torch.stack(pair if flow == "source_to_target" else pair[::-1])
-
-
-def _drop_self(table: Tensor, nodes: Tensor) -> Tensor:
-    """Removes each node from its own row, or the farthest where coincident points hid it."""
-    own = table == nodes
-    own[:, -1] |= ~own.any(dim=1)
-    return table[~own].view(table.size(0), table.size(1) - 1)
+    pair = [table, nodes.expand_as(table)]
+    return torch.stack(pair if flow == "source_to_target" else pair[::-1]).view(2, -1)
 
 
 def _pointers(batch: Tensor | None, count: int, batch_size: int | None) -> Sequence[int]:
@@ -144,28 +138,32 @@ def _search(
     ptr_y: Sequence[int],
     k: int,
     cosine: bool,
-    num_workers: int,
+    num_workers: int | None,
     backend: str,
-    asked: int | None = None,
+    own: bool = False,
 ) -> Tensor:
-    asked = k if asked is None else asked
-    if asked < 1:
-        raise ValueError(f"k = {asked}: it must be at least 1")
+    if k < 1:
+        raise ValueError(f"k = {k}: it must be at least 1")
+    if num_workers is not None and num_workers < 1:
+        raise ValueError(f"num_workers = {num_workers}: it must be at least 1")
     if x.dim() != 2 or y.dim() != 2:
         raise ValueError(f"points must be [N, D], got {list(x.shape)} and {list(y.shape)}")
     for i in range(len(ptr_x) - 1):
         size = ptr_x[i + 1] - ptr_x[i]
-        if size < k and ptr_y[i + 1] > ptr_y[i]:
+        if size < k + own and ptr_y[i + 1] > ptr_y[i]:
             raise DataError(
-                f"cloud {i} has {size} points, k = {asked} needs at least {k}: "
+                f"cloud {i} has {size} points, k = {k} needs at least {k + own}: "
                 f"use a smaller k or more points"
             )
-    if not torch.compiler.is_compiling() and not bool(torch.isfinite(x.sum() + y.sum())):
+    if not torch.compiler.is_compiling() and not (_finite(x) and (y is x or _finite(y))):
         raise DataError("points hold NaN or infinite coordinates: remove them first")
+    same = y is x
     if cosine:
         # On unit vectors the Euclidean order is the cosine order.
-        x, y = F.normalize(x, dim=-1), F.normalize(y, dim=-1)
-    x, y = x.detach(), y.detach()
+        x = F.normalize(x, dim=-1)
+        y = x if same else F.normalize(y, dim=-1)
+    x = x.detach()
+    y = x if same else y.detach()
     if not y.size(0):
         return torch.empty(0, k, dtype=torch.long, device=y.device)
     if backend == "auto":
@@ -174,13 +172,23 @@ def _search(
         raise ValueError(f"backend = {backend!r}: use one of {['auto', *_backends.SEARCHES]}")
     elif backend not in available_backends(x.device):
         raise ValueError(f"backend = {backend!r} is not available here for {x.device.type} tensors")
-    return _backends.SEARCHES[backend](x, y, ptr_x, ptr_y, k, num_workers)
+    if num_workers is None:
+        num_workers = 1 if torch.compiler.is_compiling() else torch.get_num_threads()
+    return _backends.SEARCHES[backend](x, y, ptr_x, ptr_y, k, num_workers, own)
+
+
+def _finite(points: Tensor) -> bool:
+    if not points.numel():
+        return True
+    if points.device.type == "cpu" and points.dtype in (torch.float32, torch.float64):
+        array = points.detach().numpy()  # wakes no threads, see _backends.compiled
+        return bool(np.isfinite(array.min()) and np.isfinite(array.max()))
+    return bool(torch.isfinite(torch.stack(points.aminmax())).all())
 
 
 def _choose(x: Tensor) -> str:
     if torch.compiler.is_compiling():
         return "dense"  # the one that is traced into the graph and exported with it
-    for name in available_backends(x.device):
-        if name != "kdtree" or x.size(1) <= _backends.KDTREE_MAX_DIM:
-            return name
-    return "dense"
+    low = x.size(1) <= _backends.KDTREE_MAX_DIM
+    trees = ("compiled", "kdtree")
+    return next(name for name in available_backends(x.device) if low or name not in trees)

@@ -108,21 +108,111 @@ def test_torch_cluster_is_among_the_backends_where_it_is_installed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dims", "expected"), [(3, "kdtree"), (8, "kdtree"), (9, "dense"), (64, "dense")]
+    ("dims", "kernels", "expected"),
+    [
+        (3, True, "compiled"),
+        (8, True, "compiled"),
+        (9, True, "dense"),
+        (3, False, "kdtree"),
+        (8, False, "kdtree"),
+        (9, False, "dense"),
+        (64, False, "dense"),
+    ],
 )
-def test_automatic_choice_without_compiled_packages(
-    dims: int, expected: str, monkeypatch: pytest.MonkeyPatch
+def test_automatic_choice_without_other_packages(
+    dims: int, kernels: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used = []
     for name, search in _backends.SEARCHES.items():
+        fake = _backends.SEARCHES["dense"] if name == "compiled" else search
         monkeypatch.setitem(
-            _backends.SEARCHES, name, lambda *a, n=name, s=search: used.append(n) or s(*a)
+            _backends.SEARCHES, name, lambda *a, n=name, s=fake: used.append(n) or s(*a)
         )
+    monkeypatch.setattr(_backends, "has_compiled", lambda: kernels)
     monkeypatch.setattr(_backends, "has_pyg_lib", lambda: False)
     monkeypatch.setattr(_backends, "has_torch_cluster", lambda: False)
     knn_graph(torch.randn(20, dims), 4)
     assert used == [expected]
     assert available_backends("cuda") == ["dense"]
+
+
+# A cloud of each kind: even and with clusters, flat, of equal points, much larger than its spread.
+CLOUDS = {
+    "cube": lambda n: torch.rand(n, 3),
+    "clusters": lambda n: torch.randn(n, 3) ** 5,
+    "plane": lambda n: torch.rand(n, 3) * torch.tensor([1.0, 0.0, 1.0]),
+    "line": lambda n: torch.arange(n)[:, None] * torch.tensor([[1.0, 2.0, 3.0]]),
+    "grid": lambda n: torch.randint(0, 9, (n, 3)).float(),
+    "one place": lambda n: torch.ones(n, 3),
+    "far": lambda n: torch.rand(n, 3, dtype=torch.float64) + 1e6,
+    "huge": lambda n: (torch.rand(n, 3) - 0.5) * 1e38,
+    "tiny": lambda n: torch.rand(n, 3) * 1e-30,
+}
+
+
+@pytest.mark.parametrize("kind", CLOUDS)
+@pytest.mark.parametrize("backend", [BACKENDS[0], "kdtree"])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_large_clouds_in_parts(
+    kind: str, backend: str, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Distances agree with all distances in double precision, for any way to share the work."""
+    monkeypatch.setattr(_backends, "_KDTREE_CHUNK", 100)
+    if backend == "compiled":
+        from mgic_geo.kernels import _numba_tree
+
+        monkeypatch.setattr(_numba_tree, "_SHARED", 200)
+    sizes = [700, 40, 33, 1000, 12]
+    pos = torch.cat([CLOUDS[kind](size) for size in sizes])
+    batch = torch.repeat_interleave(torch.arange(5), torch.tensor(sizes))
+    source, target = knn_graph(pos, 10, batch, num_workers=workers, backend=backend)
+    assert torch.equal(target, torch.arange(len(pos)).repeat_interleave(10))
+    assert torch.equal(batch[source], batch[target])
+    assert (source != target).all()
+    distance = torch.cdist(
+        pos.double(), pos.double(), compute_mode="donot_use_mm_for_euclid_dist"
+    ).masked_fill_((batch[:, None] != batch) | torch.eye(len(pos), dtype=torch.bool), torch.inf)
+    expected = distance.topk(10, largest=False).values
+    found = distance.gather(1, source.view(-1, 10))
+    scale = pos.double().abs().max() * (1e-14 if pos.dtype == torch.float64 else 1e-6)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=float(scale))
+    edges = list(zip(source.tolist(), target.tolist()))
+    assert len(set(edges)) == len(edges)
+
+
+def test_the_compiled_graph_does_not_depend_on_the_workers() -> None:
+    if "compiled" not in available_backends():
+        pytest.skip("the compiled kernels need Numba")
+    pos = torch.randint(0, 9, (3000, 3)).float()  # with many equal distances
+    alone = knn_graph(pos, 5, num_workers=1, backend="compiled")
+    assert torch.equal(alone, knn_graph(pos, 5, num_workers=4, backend="compiled"))
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3, 7])
+def test_compiled_search_of_many_neighbors_for_other_points(dims: int) -> None:
+    if "compiled" not in available_backends():
+        pytest.skip("the compiled kernels need Numba")
+    # In double precision, for in single precision some of so many distances are equal.
+    x, y = torch.randn(300, dims).double(), 2.0 * torch.randn(90, dims).double()
+    one, other = (torch.zeros(len(points), dtype=torch.long) for points in (x, y))
+    assert torch.equal(knn(x, y, 70, backend="compiled"), slow_knn(x, y, 70, one, other))
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float16, torch.bfloat16])
+def test_compiled_search_takes_other_types(dtype: torch.dtype) -> None:
+    if "compiled" not in available_backends():
+        pytest.skip("the compiled kernels need Numba")
+    pos = torch.randint(0, 99, (50, 3)).to(dtype)
+    expected = knn_graph(pos.double(), 4, backend="compiled")
+    assert torch.equal(knn_graph(pos, 4, backend="compiled"), expected)
+
+
+def test_the_search_leaves_its_input_alone() -> None:
+    pos = torch.rand(100, 3)
+    before = pos.clone()
+    knn_graph(pos, 3)
+    knn(pos, pos, 3)
+    assert torch.equal(pos, before)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -156,6 +246,7 @@ def test_wrong_input_is_named() -> None:
         (DataError, "cloud 1 has 0 points", lambda: knn(pos, pos, 3, None, batch)),
         (ValueError, "k = 0: it must be at least 1", lambda: knn(pos, pos, 0)),
         (ValueError, r"must be \[N, D\], got \[20\]", lambda: knn_graph(pos[:, 0], 3)),
+        (ValueError, "num_workers = 0", lambda: knn_graph(pos, 3, num_workers=0)),
         (ValueError, "flow = 'up'", lambda: knn_graph(pos, 3, flow="up")),
         (ValueError, "backend = 'magic': use one of", lambda: knn_graph(pos, 3, backend="magic")),
     ]:
