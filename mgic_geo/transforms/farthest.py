@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
-
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from mgic_geo.errors import DataError
+from mgic_geo.kernels import _dispatch
 
 
 def farthest_point_sample(
@@ -37,7 +34,8 @@ def farthest_point_sample(
     """
     if pos.dim() != 2 or pos.size(0) == 0:
         raise DataError(f"pos must be [N, D] with N >= 1, got shape {list(pos.shape)}")
-    if not bool(torch.isfinite(pos).all()):
+    pos = pos.detach().double()
+    if not _finite(pos):
         raise DataError("pos has NaN or infinite coordinates; drop those points first")
     if batch is None:
         counts = torch.tensor([pos.size(0)], device=pos.device)
@@ -54,13 +52,20 @@ def farthest_point_sample(
     first = (np.random.default_rng(seed).random() * counts.double()).long()
     first = torch.minimum(first, counts - 1)
     starts = counts.cumsum(0) - counts
-    kernel = _fps_numba() if pos.device.type == "cpu" else None
-    if kernel is None:
-        return _fps_torch(pos.detach().double(), starts, counts, first, num_points)
-    points = pos.detach().double().contiguous().numpy()
-    return torch.from_numpy(
-        kernel(points, starts.numpy(), counts.numpy(), first.numpy(), num_points)
-    )
+    if _dispatch.compiled is None or pos.device.type != "cpu":
+        return _fps_torch(pos, starts, counts, first, num_points)
+    from mgic_geo.kernels._numba_sampling import farthest_points
+
+    points = np.array(pos.numpy(), order="C")
+    ptr = np.append(starts.numpy(), pos.size(0))
+    workers = torch.get_num_threads()
+    return torch.from_numpy(farthest_points(points, ptr, first.numpy(), num_points, workers))
+
+
+def _finite(pos: Tensor) -> bool:
+    if pos.device.type == "cpu":
+        return bool(np.isfinite(pos.numpy()).all())  # wakes none of torch's threads
+    return bool(torch.isfinite(pos).all())
 
 
 def _fps_torch(pos: Tensor, starts: Tensor, counts: Tensor, first: Tensor, num: int) -> Tensor:
@@ -83,41 +88,3 @@ def _fps_torch(pos: Tensor, starts: Tensor, counts: Tensor, first: Tensor, num: 
         distance[row, current] = -1.0
         current = distance.argmax(dim=1)
     return (picked + starts[:, None]).flatten()
-
-
-@lru_cache(maxsize=1)
-def _fps_numba() -> Callable[..., npt.NDArray[np.int64]] | None:
-    """The compiled kernel, or None where Numba does not import."""
-    try:
-        import numba
-    except ImportError:
-        return None
-
-    def kernel(pos, starts, counts, first, num):  # type: ignore[no-untyped-def]
-        picked = np.empty(len(counts) * num, dtype=np.int64)
-        for b in range(len(counts)):
-            cloud = pos[starts[b] : starts[b] + counts[b]]
-            distance = np.full(counts[b], np.inf)
-            current = first[b]
-            for step in range(num):
-                picked[b * num + step] = current + starts[b]
-                farthest, best = 0, -2.0
-                for i in range(counts[b]):
-                    squared = 0.0
-                    for axis in range(cloud.shape[1]):
-                        offset = cloud[i, axis] - cloud[current, axis]
-                        squared += offset * offset
-                    if i == current:
-                        squared = -1.0
-                    distance[i] = min(distance[i], squared)
-                    if distance[i] > best:
-                        farthest, best = i, distance[i]
-                current = farthest
-        return picked
-
-    compiled: Callable[..., npt.NDArray[np.int64]]
-    try:
-        compiled = numba.njit(nogil=True, cache=True)(kernel)
-    except RuntimeError:  # no folder that a cache could be written to
-        compiled = numba.njit(nogil=True)(kernel)
-    return compiled

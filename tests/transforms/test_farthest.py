@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from mgic_geo.errors import DataError
-from mgic_geo.transforms import farthest, farthest_point_sample
+from mgic_geo.kernels import _dispatch
+from mgic_geo.transforms import farthest_point_sample
 
 
 def slow_fps(pos: Tensor, num: int, first: int) -> list[int]:
@@ -19,10 +20,10 @@ def slow_fps(pos: Tensor, num: int, first: int) -> list[int]:
 
 @pytest.fixture(params=["numba", "torch"])
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "numba":
-        pytest.importorskip("numba", reason="the compiled kernel needs Numba")
-    else:
-        monkeypatch.setattr(farthest, "_fps_numba", lambda: None)
+    if request.param == "torch":
+        monkeypatch.setattr(_dispatch, "compiled", None)
+    elif _dispatch.compiled is None:
+        pytest.skip("the compiled kernel needs Numba")
     return request.param
 
 
@@ -47,6 +48,45 @@ def test_a_cloud_does_not_depend_on_its_batch(backend: str) -> None:
     index = farthest_point_sample(torch.cat(clouds), 20, seed=1, batch=batch).view(3, 20)
     for cloud, row, start in zip(clouds, index, (0, 30, 80)):
         assert torch.equal(row - start, farthest_point_sample(cloud, 20, seed=1))
+
+
+CLOUDS = {
+    "even": lambda n: torch.rand(n, 3),
+    "sphere": lambda n: torch.nn.functional.normalize(torch.randn(n, 3, dtype=torch.float64)),
+    "clusters": lambda n: torch.randn(n, 3) ** 5,
+    "grid": lambda n: torch.randint(0, 6, (n, 3)).float(),
+    "one place": lambda n: torch.ones(n, 3),
+    "overflowing": lambda n: (torch.rand(n, 3).double() - 0.5) * 1e200,
+    "whole numbers": lambda n: torch.randint(0, 99, (n, 3)),
+    "half precision": lambda n: torch.rand(n, 3, dtype=torch.bfloat16),
+    "of eight axes": lambda n: torch.rand(n, 8),
+}
+
+
+@pytest.mark.skipif(_dispatch.compiled is None, reason="the compiled kernel needs Numba")
+@pytest.mark.parametrize("kind", CLOUDS)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_compiled_and_plain_pick_the_same(
+    kind: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = torch.tensor([400, 1, 33, 32, 70, 1500])
+    pos = torch.cat([CLOUDS[kind](int(size)) for size in sizes])
+    before = pos.clone()
+    batch = torch.repeat_interleave(torch.tensor([0, 1, 2, 4, 5, 6]), sizes)
+    wishes = [(pos, 1, batch), (pos[401:], 32, batch[401:]), (pos[:400], 400, None)]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    found = [farthest_point_sample(p, num, 3, b) for p, num, b in wishes]
+    monkeypatch.setattr(_dispatch, "compiled", None)
+    expected = [farthest_point_sample(p, num, 3, b) for p, num, b in wishes]
+    assert all(torch.equal(a, b) for a, b in zip(found, expected))
+    assert sorted(found[2].tolist()) == list(range(400))
+    assert torch.equal(pos, before)
+
+
+def test_views_are_sampled_as_they_are(backend: str) -> None:
+    pos = torch.randn(3, 200)
+    expected = farthest_point_sample(pos.T.contiguous(), 50)
+    assert torch.equal(farthest_point_sample(pos.T, 50), expected)
 
 
 def test_the_seed_decides_the_first_point() -> None:
