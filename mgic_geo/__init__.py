@@ -1,5 +1,21 @@
 """Multigrid-in-channels (MGIC) layers for PyTorch and PyTorch Geometric."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mgic_geo.nn.fusion import fuse
+
 __version__ = "0.1.0"
 
-__all__ = ["__version__"]
+__all__ = ["__version__", "fuse"]
+
+
+def __getattr__(name: str) -> Any:
+    # At its first use: importing the package for its version does not import torch.
+    if name == "fuse":
+        from mgic_geo.nn.fusion import fuse
+
+        return fuse
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

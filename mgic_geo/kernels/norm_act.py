@@ -108,7 +108,7 @@ def _(grad: Tensor, y: Tensor, weight: Tensor, *_: Any) -> tuple[Tensor, Tensor,
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    y, weight, bias, residual, ctx.eps, ctx.relu = inputs
+    y, weight, bias, _, ctx.eps, ctx.relu = inputs
     _, mean, var = output
     ctx.mark_non_differentiable(mean, var)
     ctx.save_for_backward(y, weight, bias, mean, var)
@@ -133,10 +133,12 @@ def _backward_backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]
     """The statistics depend on y, so that they are taken anew."""
     grad, y, weight, bias, *_ = ctx.saved_tensors
     with torch.enable_grad():
-        inputs = [t.detach().requires_grad_() for t in (grad, y, weight, bias)]
-        mean = inputs[1].mean(0)
-        var = (inputs[1] - mean).square().mean(0)
-        found = _backward_reference(*inputs, mean, var, ctx.eps, ctx.relu)
+        grad, y, weight, bias = inputs = [
+            t.detach().requires_grad_() for t in (grad, y, weight, bias)
+        ]
+        mean = y.mean(0)
+        var = (y - mean).square().mean(0)
+        found = _backward_reference(grad, y, weight, bias, mean, var, ctx.eps, ctx.relu)
         back = torch.autograd.grad(found, inputs, upstream, allow_unused=True)
     return *back, *([None] * 4)
 

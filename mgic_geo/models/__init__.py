@@ -1,6 +1,6 @@
 """Networks, by name."""
 
-from mgic_geo.models.point_classifier import GraphBlock, PointClassifier
+from mgic_geo.models.point_classifier import PointClassifier
 from mgic_geo.models.registry import (
     create_model,
     dense_twin,
@@ -20,7 +20,6 @@ from mgic_geo.models.weights import (
 
 __all__ = [
     "DEFAULT_WEIGHTS",
-    "GraphBlock",
     "PointClassifier",
     "WeightsInfo",
     "create_model",

@@ -9,36 +9,15 @@ from torch import Tensor, nn
 from torch_geometric.nn import global_max_pool
 
 from mgic_geo.graph import (
-    DifferentialOperators,
     Neighborhoods,
     differential_operators,
     knn_graph,
 )
 from mgic_geo.models.registry import register_model
-from mgic_geo.nn import MGIC, MLP, DenseBlock, DiffGCNConv, EdgeConv
-from mgic_geo.nn.norm import make_norm, norm_relu_add
+from mgic_geo.nn import MGIC, MLP, DenseBlock, DiffGCNConv, EdgeConv, GraphBlock
+from mgic_geo.nn.graph_block import Graph
 
-Graph = DifferentialOperators | Neighborhoods
 Conv = Callable[[int, int, int], nn.Module]
-
-
-class GraphBlock(nn.Module):
-    r"""A graph convolution, a norm and a ReLU: :math:`\sigma(N(K(x)))`, plus :math:`x` on request.
-
-    Args:
-        conv: The convolution.
-        channels: Its output channels.
-        residual: Add the input to the output.
-    """
-
-    def __init__(self, conv: nn.Module, channels: int, residual: bool = False) -> None:
-        super().__init__()
-        self.conv = conv
-        self.norm = make_norm("batch", channels)
-        self.residual = residual
-
-    def forward(self, x: Tensor, graph: Graph) -> Tensor:
-        return norm_relu_add(self.norm, self.conv(x, graph), True, x if self.residual else None)
 
 
 def _diffgcn(in_channels: int, out_channels: int, groups: int) -> nn.Module:

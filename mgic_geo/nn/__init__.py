@@ -1,6 +1,8 @@
 """Layers: the multigrid-in-channels block, its parts, and blocks to put inside."""
 
 from mgic_geo.nn.conv import DiffGCNConv, DynamicEdgeConv, EdgeConv
+from mgic_geo.nn.fusion import fuse
+from mgic_geo.nn.graph_block import GraphBlock
 from mgic_geo.nn.mgic import MGIC
 from mgic_geo.nn.mlp import MLP, DenseBlock
 from mgic_geo.nn.norm import BatchNorm
@@ -17,8 +19,10 @@ __all__ = [
     "DiffGCNConv",
     "DynamicEdgeConv",
     "EdgeConv",
+    "GraphBlock",
     "GroupedPointwise",
     "PointwiseShortcut",
     "Prolongation",
     "Restriction",
+    "fuse",
 ]

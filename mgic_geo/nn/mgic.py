@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 from torch_geometric.nn.inits import reset
@@ -118,7 +118,8 @@ class MGIC(nn.Module):
         y = self.blocks[-1](coarse, *args, **kwargs)
         for j in range(len(grids) - 1, -1, -1):
             fine = grids.pop()
-            corrected = self.prolongations[j].correct(fine, y - coarse, self.norms[j])
+            prolongation = cast(Prolongation, self.prolongations[j])
+            corrected = prolongation.correct(fine, y - coarse, self.norms[j])
             y = self.blocks[j](corrected, *args, **kwargs)
             coarse = fine
         return y

@@ -21,6 +21,10 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         scale: Initial value of the learned scale; 0 makes a residual branch start silent.
     """
 
+    num_batches_tracked: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
     def __init__(self, num_features: int, channel_axis: int = -1, scale: float = 1.0) -> None:
         self.channel_axis = channel_axis
         self.scale = scale
@@ -44,6 +48,15 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         if relu:
             y = y.relu()
         return y if residual is None else y + residual
+
+    def scale_and_shift(
+        self, mean: Tensor | None = None, var: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The norm as ``scale * x + shift``, by the running statistics unless others are given."""
+        mean = self.running_mean if mean is None else mean
+        var = self.running_var if var is None else var
+        scale = self.weight * (var + self.eps).rsqrt()
+        return scale, self.bias - mean * scale
 
     @torch.no_grad()
     def track(self, mean: Tensor, var: Tensor, count: int) -> None:

@@ -74,30 +74,30 @@ class Prolongation(_Transfer):
             delta: :math:`y_{j+1} - x_{j+1}`.
             norm: :math:`N_j`.
         """
-        scale_shift = self._folded(delta, norm)
-        if scale_shift is None:
+        groups, out, size = self.weight.shape
+        on_nodes = self.channel_axis == -1 and delta.dim() == 2
+        # A batch of one has no statistics: the norm says so.
+        folds = isinstance(norm, BatchNorm) and (delta.size(0) > 1 or not norm.training)
+        foldable = folds or isinstance(norm, nn.Identity)
+        fits = all(mixes_pointwise(delta, groups, size, width) for width in (size, out))
+        if not (on_nodes and foldable and fits):
             return norm_relu_add(norm, self(delta), residual=fine)
-        scale, shift = scale_shift
-        weight = self.weight * scale.view(self.groups, -1, 1)
-        done: Tensor = grouped_pointwise(delta, weight, shift, fine)
+        if isinstance(norm, BatchNorm):
+            scale, shift = self._fold(delta, norm)
+            weight = self.weight * scale.view(groups, out, 1)
+            done: Tensor = grouped_pointwise(delta, weight, shift, fine)
+        else:
+            done = grouped_pointwise(delta, self.weight, self.bias, fine)
         return done
 
-    def _folded(self, delta: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor] | None:
-        """Scale and shift of batch norm after the map, where that is the faster way."""
-        groups, out, size = self.weight.shape
-        if not isinstance(norm, BatchNorm) or norm.channel_axis != -1 or delta.dim() != 2:
-            return None
-        if not all(mixes_pointwise(delta, groups, size, width) for width in (size, out)):
-            return None
-        if not norm.training:
-            mean, var = norm.running_mean, norm.running_var
-        elif delta.size(0) > 1:
+    def _fold(self, delta: Tensor, norm: BatchNorm) -> tuple[Tensor, Tensor]:
+        """Batch norm after the map as a scale and a shift."""
+        mean, var = norm.running_mean, norm.running_var
+        if norm.training:
+            groups, _, size = self.weight.shape
             center, covariance = group_moments(delta, groups)
             mean = (self.weight * center.view(groups, 1, size)).sum(2).flatten()
             spread = (self.weight.unsqueeze(3) * covariance.unsqueeze(1)).sum(2)
             var = (spread * self.weight).sum(2).flatten().clamp_min(0.0)
             norm.track(mean, var, delta.size(0))
-        else:
-            return None  # the norm says what is wrong with a batch of one
-        scale = norm.weight * (var + norm.eps).rsqrt()
-        return scale, norm.bias - mean * scale
+        return norm.scale_and_shift(mean, var)

@@ -9,7 +9,7 @@ import torch_geometric.nn as gnn
 from torch import Tensor, nn
 
 from mgic_geo.graph import knn_graph
-from mgic_geo.models import GraphBlock
+from mgic_geo.nn import GraphBlock
 from mgic_geo.nn import MGIC, DiffGCNConv
 from mgic_geo.transforms import normalize_sphere
 

@@ -1,6 +1,6 @@
 """Derivatives and their mixing: a tile of nodes and channels after the other, on all threads."""
 
-# mypy: disable-error-code="no-untyped-def"
+# mypy: disable-error-code="no-untyped-def, call-arg, unreachable"
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgic_geo.kernels._dispatch import arrays
 from mgic_geo.kernels._cpu.pool import run_parts
 from mgic_geo.kernels._cpu.tiles import (
     BIAS,
@@ -26,6 +25,7 @@ from mgic_geo.kernels._cpu.tiles import (
     outer_tile,
 )
 from mgic_geo.kernels._cpu.vector import lanes_of
+from mgic_geo.kernels._dispatch import arrays
 
 _TERMS = 1 + DERIVATIVES
 # Larger groups are left to matrix products, which then win back more than their traffic costs.

@@ -82,7 +82,7 @@ def copy_tile(typing, x, shift, first, count, channel, scratch, pack, chunk, shi
 
     A tile of one term and ``chunk`` channels.
     """
-    nodes, channels, moved = (v.literal_value for v in (pack, chunk, shifted))
+    nodes, channels, moved = _constants((pack, chunk, shifted))
 
     def generate(context, builder, signature, args):
         o = Emitter(context, builder, x)
@@ -204,7 +204,7 @@ def outer_tile(
     the ``pack`` nodes.
     """
     literal = (pack, terms, chunk, chunk_own, size, size_own)
-    nodes, depth, channels, channels_own, lanes_size, rows = (v.literal_value for v in literal)
+    nodes, depth, channels, channels_own, lanes_size, rows = _constants(literal)
 
     def generate(context, builder, signature, args):
         o = Emitter(context, builder, scratch)
@@ -242,6 +242,10 @@ def outer_tile(
         return context.get_dummy_value()
 
     return types.void(scratch, own, group, count, out, *literal), generate
+
+
+def _constants(arguments):
+    return [argument.literal_value for argument in arguments]
 
 
 def _node(o, first, count, local):

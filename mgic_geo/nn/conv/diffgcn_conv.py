@@ -97,11 +97,11 @@ class DiffGCNConv(nn.Module):
             raise ValueError("DiffGCNConv needs pos and edge_index, or prepared operators")
         else:
             operators = differential_operators(pos, edge_index)
-        y = diff_conv(x.to(self.weight.dtype), self._mix(), *operators)
+        y = diff_conv(x.to(self.weight.dtype), self.mix(), *operators)
         return y if self.bias is None else y + self.bias
 
-    def _mix(self) -> Tensor:
-        """The weights with zeros for the terms left out: the operator always mixes all seven."""
+    def mix(self) -> Tensor:
+        """The weights ``[groups, 7, C_in / groups, C_out / groups]``, 0 for the terms left out."""
         if len(self._rows) == 7:
             return self.weight
         groups, _, size, out = self.weight.shape

@@ -1,0 +1,135 @@
+"""Turns a trained network into a faster one that computes the same."""
+
+from __future__ import annotations
+
+import copy
+import functools
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from mgic_geo.graph import DifferentialOperators
+from mgic_geo.kernels import diff_conv
+from mgic_geo.nn.conv import DiffGCNConv, EdgeConv
+from mgic_geo.nn.graph_block import Graph, GraphBlock
+from mgic_geo.nn.mgic import MGIC
+from mgic_geo.nn.mlp import DenseBlock
+from mgic_geo.nn.norm import BatchNorm
+from mgic_geo.nn.pointwise import GroupedPointwise
+from mgic_geo.nn.shortcut import DepthwiseShortcut
+
+
+def fuse(model: nn.Module) -> nn.Module:
+    r"""A copy of ``model`` for inference, with each norm folded into the map before it.
+
+    With :math:`s = \gamma / \sqrt{v + \epsilon}`, batch norm after a map :math:`W x + b` is the map
+    :math:`(s W) x + s (b - \mu) + \beta`. In MGIC blocks that is done for the relaxations, for the
+    shortcut and for :math:`N_j P_j`, whose sum with :math:`x_j` then costs no visit of its own;
+    ReLU and residual are applied while a result is in registers, or in place.
+
+    Args:
+        model: Any module; parts that are not known here stay as they are.
+
+    Returns:
+        The copy, in eval mode, without gradients. Its outputs are those of ``model.eval()`` up to
+        rounding.
+    """
+    return _fused(copy.deepcopy(model).eval()).requires_grad_(False)
+
+
+@functools.singledispatch
+def _fused(module: nn.Module) -> nn.Module:
+    for name, child in module.named_children():
+        setattr(module, name, _fused(child))
+    return module
+
+
+@_fused.register
+def _(module: DenseBlock) -> nn.Module:
+    if isinstance(module.norm, BatchNorm):
+        _fold(module.pointwise, module.norm)
+        module.norm = nn.Identity()
+    if isinstance(module.act, nn.ReLU):
+        module.act = nn.ReLU(inplace=True)
+    return module
+
+
+@_fused.register
+def _(module: MGIC) -> nn.Module:
+    for j, norm in enumerate(module.norms):
+        if isinstance(norm, BatchNorm):
+            _fold(module.prolongations[j], norm)
+            module.norms[j] = nn.Identity()
+    if module.shortcut is not None:
+        module.shortcut = _fused(module.shortcut)
+    for j, block in enumerate(module.blocks):
+        module.blocks[j] = _fused(block)
+    return module
+
+
+@_fused.register
+def _(module: DepthwiseShortcut) -> nn.Module:
+    if isinstance(module.norm, BatchNorm):
+        module.conv = fuse_conv_bn_eval(module.conv, module.norm)
+        module.norm = nn.Identity()
+    return module
+
+
+@_fused.register
+def _(module: GraphBlock) -> nn.Module:
+    if isinstance(module.norm, BatchNorm):
+        if type(module.conv) is DiffGCNConv:
+            return _FusedDiffGCN(module.conv, module.norm, module.residual)
+        if isinstance(module.conv, EdgeConv) and module.conv.aggr == "max":
+            return _FusedEdgeConv(module.conv, module.norm, module.residual)
+    return module
+
+
+@torch.no_grad()
+def _fold(layer: nn.Module, norm: BatchNorm) -> None:
+    assert isinstance(layer, GroupedPointwise)
+    scale, shift = norm.scale_and_shift()
+    if layer.bias is not None:
+        shift = shift + scale * layer.bias
+    layer.weight = nn.Parameter(layer.weight * scale.view(layer.groups, -1, 1))
+    layer.bias = nn.Parameter(shift)
+
+
+class _FusedDiffGCN(nn.Module):
+    """Convolution, norm, ReLU and residual in one operator."""
+
+    @torch.no_grad()
+    def __init__(self, conv: DiffGCNConv, norm: BatchNorm, residual: bool) -> None:
+        super().__init__()
+        scale, shift = norm.scale_and_shift()
+        if conv.bias is not None:
+            shift = shift + scale * conv.bias
+        self.mix = nn.Parameter(conv.mix() * scale.view(conv.groups, 1, 1, -1))
+        self.bias = nn.Parameter(shift)
+        self.residual = residual
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, graph: DifferentialOperators) -> Tensor:
+        x = x.to(self.mix.dtype)
+        y: Tensor = diff_conv(
+            x, self.mix, *graph, self.bias, True, x if self.residual else None
+        )  # fmt: skip
+        return y
+
+
+class _FusedEdgeConv(nn.Module):
+    """The norm's scale may be negative and stays outside of the maximum; the rest is in place."""
+
+    @torch.no_grad()
+    def __init__(self, conv: EdgeConv, norm: BatchNorm, residual: bool) -> None:
+        super().__init__()
+        self.conv = conv
+        scale, shift = norm.scale_and_shift()
+        self.scale, self.shift = nn.Parameter(scale), nn.Parameter(shift)
+        self.residual = residual
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, graph: Graph) -> Tensor:
+        y = torch.addcmul(self.shift, self.conv(x, graph), self.scale).relu_()
+        return y.add_(x) if self.residual else y
