@@ -7,8 +7,9 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -28,7 +29,8 @@ from mgic_geo.transforms import farthest_point_sample, poisson_disk, sample_surf
 SAMPLINGS = ("surface", "fps", "poisson")
 _CHUNK = 16  # shapes a worker gets at a time
 _Result: TypeAlias = "NDArray[np.float32] | Exception"
-_WORTH_A_WORKER = 150  # shapes; starting a process takes as long as sampling about that many
+_WORTH_WORKERS = 10.0  # seconds left; a process takes about 4 to import what it needs
+_AHEAD = 2  # chunks that wait for a worker or are with it, so that it need not wait for one
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,8 @@ def sample_files(
 
     Args:
         tasks: The files.
-        workers: Processes; 1 stays in this one, :obj:`None` takes as many as the processors.
+        workers: Processes, this one included; :obj:`None` starts alone, and takes as many as the
+            processors if more than ten seconds of work are left.
         strict: Raise at the first unusable file.
         progress: Whether to show a bar; :obj:`None`: where the error output is a terminal.
 
@@ -126,8 +129,6 @@ def sample_files(
     Raises:
         DataError: With ``strict``, a file is unusable.
     """
-    if workers is None:
-        workers = min(_processors(), len(tasks) // _WORTH_A_WORKER)
     chunks = [tasks[i : i + _CHUNK] for i in range(0, len(tasks), _CHUNK)]
     results: list[_Result] = []
     with (
@@ -161,26 +162,39 @@ def _sample_file(task: SamplingTask) -> _Result:
 
 
 def _sample_chunks(
-    chunks: Sequence[Sequence[SamplingTask]], workers: int
+    chunks: Sequence[Sequence[SamplingTask]], workers: int | None
 ) -> Generator[list[_Result], None, None]:
-    if workers <= 1:
-        yield from map(_sample_chunk, chunks)
-        return
-    # never fork: torch and Numba may have threads by now
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(chunks)), context, _start_worker)
+    """This process takes chunks from the front, the others, once started, from the back."""
+    front, back = 0, len(chunks)
+    most = (_processors() if workers is None else workers) - 1
+    pool: ProcessPoolExecutor | None = None
+    futures: dict[int, Future[list[_Result]]] = {}
+    start = time.monotonic()
     try:
-        with _no_main_module():
-            futures = [pool.submit(_sample_chunk, chunk) for chunk in chunks]
-        for future in futures:
-            yield future.result()
+        while front < back:
+            left = (time.monotonic() - start) / max(front, 1) * (back - front)
+            if pool is None and most > 0 and (workers is not None or left > _WORTH_WORKERS):
+                # never fork: torch and Numba may have threads by now
+                context = multiprocessing.get_context("spawn")
+                pool = ProcessPoolExecutor(min(most, back - front), context, _start_worker)
+            waiting = sum(not future.done() for future in futures.values())
+            while pool is not None and waiting < _AHEAD * most and front < back:
+                back, waiting = back - 1, waiting + 1
+                with _no_main_module():  # a submission may start a process
+                    futures[back] = pool.submit(_sample_chunk, chunks[back])
+            if front < back:
+                yield _sample_chunk(chunks[front])
+                front += 1
+        for index in range(back, len(chunks)):
+            yield futures[index].result()
     except BrokenProcessPool as error:
         raise MgicGeoError(
             "a worker process died while sampling, perhaps for lack of memory; "
             "try fewer with workers=1"
         ) from error
     finally:
-        pool.shutdown(cancel_futures=True)
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
 
 
 def _start_worker() -> None:

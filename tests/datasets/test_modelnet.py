@@ -99,6 +99,27 @@ def test_workers_do_not_matter_nor_need_a_main_guard(tmp_path: Path) -> None:
     assert alone.names == shared.names
 
 
+def test_workers_join_once_the_work_is_known_to_be_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = write_tree(tmp_path / "tree", count=10)
+    files = sorted(tree.rglob("*.off"))
+    tasks = [_sampling.SamplingTask(file, 32, "fps", seed) for seed, file in enumerate(files)]
+    started = []
+    pool = _sampling.ProcessPoolExecutor
+    monkeypatch.setattr(
+        _sampling, "ProcessPoolExecutor", lambda *args: started.append(args[0]) or pool(*args)
+    )
+    monkeypatch.setattr(_sampling, "_processors", lambda: 2)
+    monkeypatch.setattr(_sampling, "_CHUNK", 3)
+    alone = _sampling.sample_files(tasks)
+    assert not started
+    monkeypatch.setattr(_sampling, "_WORTH_WORKERS", 0.0)
+    shared = _sampling.sample_files(tasks)
+    assert started == [1]
+    np.testing.assert_array_equal(alone, shared)
+
+
 def test_two_processes_at_once(tmp_path: Path) -> None:
     write_tree(tmp_path / "tree", count=20)
     code = (
