@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mgic_geo.errors import DataError
 from mgic_geo.graph.neighborhoods import Neighborhoods
-from mgic_geo.kernels._dispatch import compiled, use_compiled
+from mgic_geo.kernels._dispatch import compiled_for
 
 AXES = 3
 
@@ -115,7 +115,7 @@ def differential_operators(
 
 def _transpose(rowptr: Tensor, col: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     nodes = rowptr.size(0) - 1
-    if use_compiled(weight):
+    if (compiled := compiled_for(weight)) is not None:
         parts = compiled.transpose(rowptr.numpy(), col.numpy(), nodes)
         rowptr_t, col_t, source = (torch.from_numpy(part) for part in parts)
         return rowptr_t, col_t, weight[source.long()]

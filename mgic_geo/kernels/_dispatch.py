@@ -1,4 +1,4 @@
-"""Decides whether a compiled CPU kernel takes a tensor."""
+"""Decides which kernel takes a tensor."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from mgic_geo.kernels import _triton
 
 
 def compiled_for(x: Tensor) -> Any:
@@ -20,6 +22,11 @@ def fused_for(x: Tensor) -> Any:
     return fused if _takes(x) else None
 
 
+def triton_for(x: Tensor) -> Any:
+    """The GPU kernels where they take ``x``."""
+    return _triton if _on_gpu and _triton.use_triton(x) else None
+
+
 def lanes(x: Tensor) -> int:
     """Numbers of a vector register, or 0 where no fused operator takes ``x``."""
     return VECTOR_BYTES // x.element_size() if fused_for(x) is not None else 0
@@ -27,11 +34,6 @@ def lanes(x: Tensor) -> int:
 
 def _takes(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
-
-
-def use_compiled(x: Tensor) -> bool:
-    """Whether the compiled loops take ``x``."""
-    return compiled_for(x) is not None
 
 
 def arrays(x: Tensor, *tensors: Tensor) -> list[Any]:
@@ -59,6 +61,7 @@ def _load() -> tuple[ModuleType | None, ModuleType | None]:
     return _cpu, _numba
 
 
+_on_gpu = os.environ.get("MGIC_GEO_KERNELS", "auto") != "torch"
 fused: Any
 compiled: Any
 fused, compiled = _load()  # last, because the kernels import this module

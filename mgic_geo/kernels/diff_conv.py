@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mgic_geo.kernels import _dispatch
-from mgic_geo.kernels._dispatch import compiled_for, fused_for
+from mgic_geo.kernels._dispatch import compiled_for, fused_for, triton_for
 
 # Numbers of derivatives held at once where they are not mixed in place: 4 MiB in float32.
 _CHUNK = 2**20
@@ -97,15 +97,18 @@ def diff_conv(
             _pad_columns(plan, groups, bias), relu, _pad_columns(plan, groups, residual),
         )  # fmt: skip
         return _trimmed(done, groups, out, plan.size)
-    y = x.new_empty(x.size(0), groups * out)
-    for rows, f in _derivatives(x, rowptr, col, weight):
-        part = _mix(f, mix)
-        if bias is not None:
-            part += bias
-        if relu:
-            part.relu_()
-        y[rows] = part if residual is None else part.add_(residual[rows])
-    return y
+    gpu = triton_for(x)
+    if gpu is not None and gpu.mixes_in_place(size, out):
+        y: Tensor = gpu.diff_conv_forward(x, mix, rowptr, col, weight)
+    else:
+        y = x.new_empty(x.size(0), groups * out)
+        for rows, f in _derivatives(x, rowptr, col, weight):
+            y[rows] = _mix(f, mix)
+    if bias is not None:
+        y += bias
+    if relu:
+        y.relu_()
+    return y if residual is None else y.add_(residual)
 
 
 @torch.library.custom_op("mgic_geo::diff_conv_backward", mutates_args=())
@@ -144,6 +147,15 @@ def diff_conv_backward(
         if into_mix:
             grad_mix = grad_mix[:groups, :, :size, :out].contiguous()
         return grad_x if into_x else none, grad_mix if into_mix else none
+    gpu = triton_for(x)
+    if gpu is not None and gpu.mixes_in_place(size, out):
+        transposed = (rowptr_t, col_t, weight_t)
+        if into_x and into_mix:
+            both: tuple[Tensor, Tensor] = gpu.diff_conv_backward(grad, x, mix, *transposed)
+            return both
+        if into_x:
+            return gpu.diff_conv_forward(grad, mix.transpose(2, 3), *transposed), none
+        return none, gpu.diff_conv_grad_mix(grad, x, groups, *transposed)
     grad_x = torch.empty_like(x) if into_x else none
     grad_mix = torch.zeros_like(mix) if into_mix else none
     if not into_x and size <= out:  # then the derivatives of x are the smaller ones
@@ -180,7 +192,8 @@ def _derivatives(
     """:func:`derive` for some nodes after the other, so that the result stays in the cache."""
     weight = weight.to(x.dtype)
     if (compiled := compiled_for(x)) is None:
-        yield slice(None), derive(x, rowptr, col, weight)
+        gpu = triton_for(x)
+        yield slice(None), (derive if gpu is None else gpu.derive)(x, rowptr, col, weight)
         return
     arrays = _dispatch.arrays(x, rowptr, col, weight)
     step = max(_CHUNK // max(x.size(1) * (weight.size(1) + 1), 1), 1)

@@ -31,8 +31,8 @@ def group_moments(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
         ``[C]`` and ``[groups, C / groups, C / groups]``
     """
     size = x.size(1) // groups
-    if mixes_pointwise(x, groups, size, size):
-        fused = fused_for(x)
+    fused = fused_for(x)
+    if fused is not None and mixes_pointwise(x, groups, size, size):
         plan = fused.pointwise_plan(groups, size, size, x.element_size())
         # Near the mean, so that the covariance loses no digits.
         shift = x[:: max(x.size(0) // 16, 1)].mean(0)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mgic_geo.kernels._dispatch import compiled, use_compiled
+from mgic_geo.kernels._dispatch import arrays, compiled_for, triton_for
 
 
 @torch.library.custom_op("mgic_geo::neighbor_max", mutates_args=())
@@ -23,10 +23,12 @@ def neighbor_max(x: Tensor, rowptr: Tensor, col: Tensor) -> tuple[Tensor, Tensor
         The maxima ``[N, C]`` (0 where a node has no neighbour) and the neighbours that have them,
         int32 ``[N, C]`` (-1 for none; the first among equals). A gradient goes to those alone.
     """
-    if use_compiled(x):
-        args = (t.detach().contiguous().numpy() for t in (x, rowptr, col))
-        best, who = compiled.neighbor_max(*args)
+    if (compiled := compiled_for(x)) is not None:
+        best, who = compiled.neighbor_max(*arrays(x, rowptr, col))
         return torch.from_numpy(best), torch.from_numpy(who)
+    if (gpu := triton_for(x)) is not None:
+        found: tuple[Tensor, Tensor] = gpu.neighbor_max_forward(x, rowptr, col)
+        return found
     degree = rowptr.diff().long()
     count, edges = degree.numel(), col.numel()
     target = torch.repeat_interleave(
@@ -45,9 +47,12 @@ def neighbor_max(x: Tensor, rowptr: Tensor, col: Tensor) -> tuple[Tensor, Tensor
 
 @torch.library.custom_op("mgic_geo::neighbor_max_grad", mutates_args=())
 def _neighbor_max_grad(grad: Tensor, who: Tensor, nodes: int) -> Tensor:
-    if use_compiled(grad):
-        args = (t.detach().contiguous().numpy() for t in (grad, who))
+    if (compiled := compiled_for(grad)) is not None:
+        args = arrays(grad, who)
         return torch.from_numpy(compiled.neighbor_max_grad(*args, nodes, torch.get_num_threads()))
+    if (gpu := triton_for(grad)) is not None:
+        given: Tensor = gpu.neighbor_max_backward(grad, who, nodes)
+        return given
     out = grad.new_zeros(nodes + 1, grad.size(1))
     slots = torch.where(who < 0, nodes, who).long()
     return out.scatter_add(0, slots, grad)[:nodes].contiguous()

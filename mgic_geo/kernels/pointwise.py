@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mgic_geo.kernels._dispatch import fused_for, lanes
+from mgic_geo.kernels._dispatch import fused_for, lanes, triton_for
 
 # Larger groups are left to matrix products.
 _LARGEST_GROUP = 32
@@ -31,11 +31,13 @@ def grouped_pointwise_reference(
 def mixes_pointwise(x: Tensor, groups: int, size: int, out: int) -> bool:
     """Whether :func:`grouped_pointwise` has a compiled kernel for these groups of ``x``.
 
-    A whole number of groups has to fill whole registers, on both sides.
+    On the CPU a whole number of groups has to fill whole registers, on both sides.
     """
-    width = lanes(x)
-    if width == 0 or max(size, out) > _LARGEST_GROUP:
+    if max(size, out) > _LARGEST_GROUP:
         return False
+    width = lanes(x)
+    if width == 0:
+        return triton_for(x) is not None
     if any(width % s if s < width else s % width for s in (size, out)):
         return False
     return groups % max(width // math.gcd(size, width), width // math.gcd(out, width)) == 0
@@ -65,6 +67,11 @@ def grouped_pointwise(
     if not mixes_pointwise(x, groups, size, out):
         y = grouped_pointwise_reference(x, weight, bias, residual)
         return y.clone() if y is residual else y
+    if (gpu := triton_for(x)) is not None:
+        on_gpu: Tensor = gpu.grouped_pointwise_forward(x, weight)
+        if bias is not None:
+            on_gpu += bias
+        return on_gpu if residual is None else on_gpu.add_(residual)
     fused = fused_for(x)
     plan = fused.pointwise_plan(groups, size, out, x.element_size())
     done: Tensor = fused.pointwise_forward(plan, x, weight.transpose(1, 2), bias, residual)
@@ -78,6 +85,8 @@ def grouped_pointwise_weight_grad(grad: Tensor, x: Tensor, groups: int) -> tuple
     if not mixes_pointwise(x, groups, size, out):
         parts = (t.unflatten(-1, (groups, -1)) for t in (grad, x))
         return torch.einsum("ngo,ngi->goi", *parts), grad.sum(0)
+    if (gpu := triton_for(x)) is not None:
+        return gpu.grouped_pointwise_weight_grad(grad, x, groups), grad.sum(0)
     fused = fused_for(x)
     plan = fused.pointwise_plan(groups, size, out, x.element_size())
     of_weight, of_bias = fused.pointwise_backward(plan, grad, x)

@@ -39,7 +39,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         x = input
         if self.channel_axis == -1 and x.dim() > 2:
             x = x.flatten(0, -2)
-        if self.training and self.channel_axis == -1 and x.size(0) > 1 and has_norm_act(x):
+        if self.training and self.channel_axis == -1 and self.fuses(x):
             rest = None if residual is None else residual.reshape(x.shape)
             y, mean, var = norm_act(x, self.weight, self.bias, rest, self.eps, relu)
             self.track(mean, var, x.size(0))
@@ -48,6 +48,11 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         if relu:
             y = y.relu()
         return y if residual is None else y + residual
+
+    def fuses(self, x: Tensor) -> bool:
+        """Whether the statistics of the rows of ``x`` are taken by a fused kernel."""
+        same = self.weight is not None and self.weight.dtype == x.dtype
+        return same and x.size(0) > 1 and has_norm_act(x)
 
     def scale_and_shift(
         self, mean: Tensor | None = None, var: Tensor | None = None

@@ -32,7 +32,7 @@ def grouped_pointwise(
         if x.dim() == 4:  # keeps channels_last
             return F.conv2d(x, kernel.unsqueeze(-1), bias, groups=groups)
         return F.conv1d(x.flatten(2), kernel, bias, groups=groups).unflatten(-1, x.shape[2:])
-    if groups > 1 and mixes_pointwise(x, groups, size, out):
+    if groups > 1 and x.dtype == weight.dtype and mixes_pointwise(x, groups, size, out):
         y: Tensor = kernels.grouped_pointwise(x.reshape(-1, groups * size), weight, bias)
         return y.view(*x.shape[:-1], groups * out)
     return kernels.grouped_pointwise_reference(x, weight, bias)

@@ -76,9 +76,8 @@ class Prolongation(_Transfer):
         """
         groups, out, size = self.weight.shape
         on_nodes = self.channel_axis == -1 and delta.dim() == 2
-        # A batch of one has no statistics: the norm says so.
-        folds = isinstance(norm, BatchNorm) and (delta.size(0) > 1 or not norm.training)
-        foldable = folds or isinstance(norm, nn.Identity)
+        folds = isinstance(norm, BatchNorm) and (not norm.training or norm.fuses(delta))
+        foldable = delta.dtype == self.weight.dtype and (folds or isinstance(norm, nn.Identity))
         fits = all(mixes_pointwise(delta, groups, size, width) for width in (size, out))
         if not (on_nodes and foldable and fits):
             return norm_relu_add(norm, self(delta), residual=fine)

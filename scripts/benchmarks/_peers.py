@@ -9,8 +9,7 @@ import torch_geometric.nn as gnn
 from torch import Tensor, nn
 
 from mgic_geo.graph import knn_graph
-from mgic_geo.nn import GraphBlock
-from mgic_geo.nn import MGIC, DiffGCNConv
+from mgic_geo.nn import MGIC, DiffGCNConv, GraphBlock
 from mgic_geo.transforms import normalize_sphere
 
 

@@ -19,7 +19,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mgic_geo.kernels import derive, diff_conv_reference
+from mgic_geo import kernels
+from mgic_geo.kernels import _dispatch, derive, diff_conv_reference
 from mgic_geo.kernels._triton._blocks import choose_blocks
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -99,6 +100,20 @@ def random_graph(nodes: int) -> SimpleNamespace:
             rowptr_t.int().to(DEVICE), target[order].int().to(DEVICE), weight[order].to(DEVICE)
         ),
     )  # fmt: skip
+
+
+def route_to_triton(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """Lets the registered operators take the kernels here, too; gives what they were asked for."""
+    asked: list[Tensor] = []
+
+    def takes(x: Tensor) -> bool:
+        asked.append(x)
+        return x.dtype == torch.float32
+
+    monkeypatch.setattr(_dispatch, "fused", None)
+    monkeypatch.setattr(_dispatch, "compiled", None)
+    monkeypatch.setattr(_dispatch._triton, "use_triton", takes)
+    return asked
 
 
 def normal(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -292,6 +307,50 @@ class TestKernels:
             *load().grouped_pointwise_backward(grad, x, weight),
         )
         assert_rounded(found, reference, reference, x, weight, grad)
+
+    @pytest.mark.parametrize(("into_x", "into_mix"), [(True, True), (True, False), (False, True)])
+    @pytest.mark.parametrize(("groups", "size", "out"), [(2, 8, 8), (1, 70, 3)])
+    def test_registered_operators_take_the_kernels(
+        self, groups: int, size: int, out: int, into_x: bool, into_mix: bool,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        used = route_to_triton(monkeypatch)
+        graph = random_graph(21)
+        x = normal(21, groups * size).requires_grad_(into_x)
+        mix = normal(groups, 7, size, out).requires_grad_(into_mix)
+        inputs = [t for t in (x, mix) if t.requires_grad]
+        grad = normal(21, groups * out)
+        found = kernels.diff_conv(x, mix, *graph.forward, *graph.transposed)
+        expected = diff_conv_reference(x, mix, *graph.forward)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+        for a, b in zip(
+            torch.autograd.grad(found, inputs, grad), torch.autograd.grad(expected, inputs, grad)
+        ):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+        assert used
+
+    def test_registered_maps_and_maxima_take_the_kernels(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        used = route_to_triton(monkeypatch)
+        x, residual = normal(21, 12).requires_grad_(), normal(21, 8).requires_grad_()
+        weight, bias = normal(4, 2, 3).requires_grad_(), normal(8).requires_grad_()
+        inputs, grad = [x, weight, bias, residual], normal(21, 8)
+        found = kernels.grouped_pointwise(*inputs)
+        expected = kernels.grouped_pointwise_reference(*inputs)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+        for a, b in zip(
+            torch.autograd.grad(found, inputs, grad), torch.autograd.grad(expected, inputs, grad)
+        ):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+        assert len(used) >= 3
+
+        rowptr, col, _ = random_graph(21).forward
+        best, who = kernels.neighbor_max(x, rowptr, col)
+        (given,) = torch.autograd.grad(best.sum(), x)
+        has = who >= 0
+        torch.testing.assert_close(best[has], x.gather(0, who.clamp_min(0).long())[has])
+        assert given.sum().item() == pytest.approx(has.sum().item())
 
     def test_only_tensors_on_a_gpu_of_known_types_are_taken(self) -> None:
         use_triton = load().use_triton

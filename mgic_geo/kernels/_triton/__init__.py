@@ -15,6 +15,7 @@ from mgic_geo.kernels._triton.neighbor_max import neighbor_max_backward, neighbo
 from mgic_geo.kernels._triton.pointwise import (
     grouped_pointwise_backward,
     grouped_pointwise_forward,
+    grouped_pointwise_weight_grad,
 )
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "diff_conv_grad_mix",
     "grouped_pointwise_backward",
     "grouped_pointwise_forward",
+    "grouped_pointwise_weight_grad",
     "mixes_in_place",
     "neighbor_max_backward",
     "neighbor_max_forward",

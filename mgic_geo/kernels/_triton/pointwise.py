@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mgic_geo.kernels._triton._launch import backward, forward
+from mgic_geo.kernels._triton._launch import backward, forward, weight_gradient
 
 
 def grouped_pointwise_forward(x: Tensor, weight: Tensor) -> Tensor:
@@ -24,6 +24,12 @@ def grouped_pointwise_backward(grad: Tensor, x: Tensor, weight: Tensor) -> tuple
     """The gradients of ``x`` and ``weight``, ``grad`` and ``x`` read once for both."""
     grad_x, grad_mix = backward(grad, x, _as_mix(weight), None)
     return grad_x, grad_mix.squeeze(1).transpose(1, 2)
+
+
+def grouped_pointwise_weight_grad(grad: Tensor, x: Tensor, groups: int) -> Tensor:
+    """The gradient of ``weight`` alone; that of ``x`` alone is a forward pass."""
+    like = x.new_empty(groups, 1, x.size(1) // groups, grad.size(1) // groups)
+    return weight_gradient(grad, x, like, None).squeeze(1).transpose(1, 2).contiguous()
 
 
 def _as_mix(weight: Tensor) -> Tensor:
