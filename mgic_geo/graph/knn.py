@@ -65,8 +65,7 @@ def knn(
     ptr_x = _pointers(batch_x, x.size(0), batch_size)
     ptr_y = _pointers(batch_y, y.size(0), batch_size)
     table = _search(x, y, ptr_x, ptr_y, k, cosine, num_workers, backend)
-    query = torch.arange(y.size(0), device=y.device).unsqueeze(-1)
-    return torch.stack([query.expand_as(table), table]).view(2, -1)
+    return _pairs(table, nodes_first=True)
 
 
 def knn_graph(
@@ -113,9 +112,19 @@ def knn_graph(
     else:
         ptr = _pointers(batch, x.size(0), batch_size)
     table = _search(x, x, ptr, ptr, k, cosine, num_workers, backend, own=not loop)
-    nodes = torch.arange(x.size(0), device=x.device).unsqueeze(-1)
-    pair = [table, nodes.expand_as(table)]
-    return torch.stack(pair if flow == "source_to_target" else pair[::-1]).view(2, -1)
+    return _pairs(table, nodes_first=flow == "target_to_source")
+
+
+def _pairs(table: Tensor, nodes_first: bool) -> Tensor:
+    """The edges of each row of the table with what it holds, ``[2, M * k]``."""
+    if table.device.type == "cpu" and not torch.compiler.is_compiling():
+        # As in _backends.compiled: torch's threads would be in the way of the next search.
+        edges = np.empty((2, *table.shape), np.int64)
+        edges[int(nodes_first)] = table.numpy()
+        edges[int(not nodes_first)] = np.arange(len(table))[:, None]
+        return torch.from_numpy(edges).view(2, -1)
+    nodes = torch.arange(table.size(0), device=table.device).unsqueeze(-1).expand_as(table)
+    return torch.stack([nodes, table] if nodes_first else [table, nodes]).view(2, -1)
 
 
 def _pointers(batch: Tensor | None, count: int, batch_size: int | None) -> Sequence[int]:
