@@ -93,7 +93,7 @@ def _pick(forest, first, picked, begin, end):
             current = np.int64(whose[1])
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@numba.njit(nogil=True, cache=True)
 def _away(boxes, node, point):
     """Squared distance of a point from a box; rounded as the distances in :func:`_update`."""
     total = 0.0 * point[0]
@@ -104,7 +104,7 @@ def _away(boxes, node, point):
     return total
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@numba.njit(nogil=True, cache=True)
 def _join(largest, whose, node):
     a, b = 2 * node, 2 * node + 1
     if largest[b] > largest[a] or (largest[b] == largest[a] and whose[b] < whose[a]):
@@ -112,7 +112,7 @@ def _join(largest, whose, node):
     largest[node], whose[node] = largest[a], whose[a]
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@numba.njit(nogil=True, cache=True)
 def _update(leaves, leaf, new, distance, row, squared):
     """Brings the distances of a leaf's points down to those from the new point."""
     if len(new) == 3:  # the usual case, in registers
