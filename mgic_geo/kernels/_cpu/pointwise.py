@@ -116,7 +116,7 @@ def pointwise_forward(
     args = arrays(
         x,
         weight.repeat_interleave(pack, -1),
-        x[0] if bias is None else bias,
+        x.new_empty(1) if bias is None else bias,
         y if residual is None else residual,
         y,
     )
@@ -141,6 +141,6 @@ def _sums(plan: Plan, x: Tensor, other: Tensor, shift: Tensor | None) -> Tensor:
     pack = plan.pack(x.element_size())
     parts, groups = torch.get_num_threads(), x.size(1) // plan.size
     sums = x.new_zeros(parts, groups, 1, plan.size + 1, plan.out * pack)
-    args = arrays(x, other, x[0] if shift is None else shift, sums)
+    args = arrays(x, other, x.new_empty(1) if shift is None else shift, sums)
     run_parts(_sums_kernel(*plan, pack, int(shift is not None)), parts, *args)
     return sums.sum(0).squeeze(1).unflatten(-1, (plan.out, pack)).sum(-1)
