@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mgic_geo.errors import DataError
+from mgic_geo.kernels import _dispatch
 
 
 class Neighborhoods(NamedTuple):
@@ -32,6 +33,12 @@ class Neighborhoods(NamedTuple):
         Raises:
             DataError: An edge names a node that does not exist.
         """
+        if _dispatch.compiled is not None and _plain(edge_index):
+            from mgic_geo.kernels import _numba_operators
+
+            rows = _numba_operators.group_by_target(edge_index, num_nodes)
+            if rows is not None:
+                return Neighborhoods(*rows)
         source, target = edge_index
         if edge_index.numel():  # the kernels read without asking again
             first, last = (int(end) for end in edge_index.aminmax())
@@ -51,3 +58,9 @@ class Neighborhoods(NamedTuple):
         return torch.repeat_interleave(
             nodes, self.rowptr.diff().long(), output_size=self.col.size(0)
         )
+
+
+def _plain(index: Tensor) -> bool:
+    """Whether compiled loops may read it."""
+    whole = index.dtype in (torch.int64, torch.int32)
+    return index.device.type == "cpu" and whole and not torch.compiler.is_compiling()

@@ -77,7 +77,7 @@ def differential_operators(
             :class:`Neighborhoods`. Edges from a node to itself carry no derivative.
 
     Raises:
-        DataError: Positions are not finite, or all of them coincide.
+        DataError: Positions are not finite, or all of them coincide; the graph names other nodes.
     """
     if pos.dim() != 2 or pos.size(1) != AXES:
         raise ValueError(f"pos must be [N, 3], got {list(pos.shape)}")
@@ -86,13 +86,33 @@ def differential_operators(
         if isinstance(edge_index, Neighborhoods)
         else Neighborhoods.from_edge_index(edge_index, pos.size(0))
     )
-    target, col = graph.target(), graph.col.long()
-    offset = pos[col] - pos[target]
-    length = offset.norm(dim=-1, keepdim=True)
-    longest = float(length.max()) if length.numel() else 1.0  # no edges: no derivatives, no error
+    if graph.num_nodes != pos.size(0):
+        raise DataError(f"the graph has {graph.num_nodes} nodes, there are {pos.size(0)} points")
+    if compiled_for(pos) is None or pos.requires_grad or torch.compiler.is_compiling():
+        return _reference(pos, graph)
+    from mgic_geo.kernels import _numba_operators
+
+    longest, known, fields = _numba_operators.operators(pos, *graph)
+    if not known:
+        raise DataError(f"the graph is damaged, or names nodes beyond the {pos.size(0)} points")
+    if graph.col.numel():
+        _check_longest(longest, pos)
+    return DifferentialOperators(*fields)
+
+
+def _check_longest(longest: float, pos: Tensor) -> None:
     if not longest > 0.0 or longest == float("inf"):
         what = "coincide" if longest == 0.0 else "are not all finite"
         raise DataError(f"the {pos.size(0)} points {what}: no derivatives can be taken")
+
+
+def _reference(pos: Tensor, graph: Neighborhoods) -> DifferentialOperators:
+    """In plain torch."""
+    target, col = graph.target(), graph.col.long()
+    offset = pos[col] - pos[target]
+    length = offset.norm(dim=-1, keepdim=True)
+    if length.numel():  # no edges: no derivatives, no error
+        _check_longest(float(length.detach().max()), pos)
     # Below this length its square underflows, and the direction would be no unit vector.
     direction = offset / length.clamp_min(torch.finfo(pos.dtype).tiny ** 0.5)
     degree = graph.rowptr.diff().long()
@@ -115,10 +135,6 @@ def differential_operators(
 
 def _transpose(rowptr: Tensor, col: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     nodes = rowptr.size(0) - 1
-    if (compiled := compiled_for(weight)) is not None:
-        parts = compiled.transpose(rowptr.numpy(), col.numpy(), nodes)
-        rowptr_t, col_t, source = (torch.from_numpy(part) for part in parts)
-        return rowptr_t, col_t, weight[source.long()]
     graph = Neighborhoods(rowptr, col)
     source = torch.argsort(col, stable=True)
     rowptr_t = torch.zeros_like(rowptr)

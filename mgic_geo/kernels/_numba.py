@@ -84,23 +84,3 @@ def neighbor_max_grad(grad, who, nodes, parts):
                 if who[i, c] >= 0:
                     out[who[i, c], c] += grad[i, c]
     return out
-
-
-@numba.njit(cache=True)
-def transpose(rowptr, col, nodes):
-    """The transposed pattern: row pointers, columns, and where each entry stood before."""
-    start = np.zeros(nodes + 1, np.int32)
-    for e in range(col.shape[0]):
-        start[col[e] + 1] += 1
-    for j in range(nodes):
-        start[j + 1] += start[j]
-    fill = start[:-1].copy()
-    row = np.empty(col.shape[0], np.int32)
-    source = np.empty(col.shape[0], np.int32)
-    for i in range(rowptr.shape[0] - 1):
-        for e in range(rowptr[i], rowptr[i + 1]):
-            slot = fill[col[e]]
-            row[slot] = i
-            source[slot] = e
-            fill[col[e]] = slot + 1
-    return start, row, source

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -13,6 +16,8 @@ from mgic_geo.graph import (
 )
 from mgic_geo.kernels import _dispatch
 from mgic_geo.testing import random_clouds
+
+needs_compiled = pytest.mark.skipif(_dispatch.compiled is None, reason="no compiled kernels here")
 
 
 def build(
@@ -51,6 +56,66 @@ def test_transposes_are_transposes(compiled: bool, monkeypatch: pytest.MonkeyPat
     *_, operators = build()
     assert torch.equal(matrices(*operators[3:]), matrices(*operators[:3]).transpose(1, 2))
     assert {t.dtype for t in operators} == {torch.int32, torch.float64}
+
+
+def both_ways(
+    pos: Tensor, edge_index: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> tuple[DifferentialOperators, DifferentialOperators]:
+    """Compiled, in a part a thread whatever the size and the last part first, and in torch."""
+
+    def backwards(kernel: Callable[..., None], parts: int, *args: Any) -> None:
+        for part in reversed(range(parts)):
+            kernel(part, parts, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mgic_geo.kernels._numba_operators._WORTH_SHARING", 0)
+        patch.setattr("mgic_geo.kernels._numba_operators.run_parts", backwards)
+        found = differential_operators(pos, edge_index)
+    with monkeypatch.context() as patch:
+        patch.setattr(_dispatch, "compiled", None)
+        return found, differential_operators(pos, edge_index)
+
+
+@needs_compiled
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6)], ids=str
+)
+def test_compiled_operators_are_those_of_torch(
+    threads: int, dtype: torch.dtype, tolerance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(1)
+    pos = torch.randn(3, 60, generator=generator, dtype=dtype).T  # not contiguous
+    pos[7] = pos[8]
+    edge_index = torch.randint(0, 50, (2, 400), generator=generator)  # ten nodes have no edges
+    edge_index[:, :5] = edge_index[0, :5]  # loops
+    edge_index[:, 5:7] = torch.tensor([[7], [8]])  # coincident points, and an edge twice
+    by_node = edge_index[:, edge_index[1].argsort(stable=True)]
+    knn = knn_graph(pos.contiguous(), 5)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for edges in (edge_index, by_node, edge_index.int(), edge_index.T.contiguous().T, knn):
+            for one, other in zip(*both_ways(pos, edges, monkeypatch), strict=True):
+                assert one.dtype == other.dtype
+                torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
+    finally:
+        torch.set_num_threads(before)
+
+
+@needs_compiled
+@pytest.mark.parametrize("nodes", [0, 1, 4])
+def test_no_edges(nodes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    none = torch.zeros(2, 0, dtype=torch.long)
+    for one, other in zip(*both_ways(torch.zeros(nodes, 3), none, monkeypatch), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_positions_may_have_gradients() -> None:
+    pos, edge_index, _ = build(1)
+    differential_operators(pos.requires_grad_(), edge_index).weight.square().sum().backward()
+    assert pos.grad is not None
+    assert pos.grad.abs().max() > 0.0
 
 
 def test_constants_have_no_derivatives_and_rows_are_bounded() -> None:
@@ -132,7 +197,12 @@ def test_close_points_have_bounded_derivatives(distance: float) -> None:
     assert matrices(*operators[:3]).abs().sum(dim=2).max() <= 2.0 + 1e-6
 
 
-def test_neighborhoods_group_edges_by_target_in_order() -> None:
+@pytest.mark.parametrize("compiled", [True, False])
+def test_neighborhoods_group_edges_by_target_in_order(
+    compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not compiled:
+        monkeypatch.setattr(_dispatch, "compiled", None)
     edge_index = torch.tensor([[3, 1, 0, 2, 1], [2, 0, 2, 0, 3]])
     graph = Neighborhoods.from_edge_index(edge_index, 5)
     assert graph.rowptr.tolist() == [0, 2, 2, 4, 5, 5]
@@ -142,16 +212,40 @@ def test_neighborhoods_group_edges_by_target_in_order() -> None:
     assert graph.rowptr.dtype == graph.col.dtype == torch.int32
 
 
-def test_wrong_input_is_named() -> None:
+@pytest.mark.parametrize("compiled", [True, False])
+def test_wrong_input_is_named(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not compiled:
+        monkeypatch.setattr(_dispatch, "compiled", None)
     pos, edge_index, _ = build()
-    bad = pos.clone()
-    bad[4, 0] = float("nan")
+    nan, infinite = pos.clone(), pos.clone()
+    nan[4, 0] = float("nan")  # node 4's edges come first: what follows must not hide them
+    infinite[4, 0] = float("inf")
+    graph = Neighborhoods.from_edge_index(edge_index, len(pos))
     for error, message, arguments in [
         (ValueError, r"pos must be \[N, 3\], got \[\d+, 2\]", (pos[:, :2], edge_index)),
-        (DataError, "are not all finite", (bad, edge_index)),
+        (DataError, "are not all finite", (nan, edge_index)),
+        (DataError, "are not all finite", (infinite, edge_index)),
         (DataError, "points coincide", (torch.zeros_like(pos), edge_index)),
         (DataError, r"edge_index names node \d+, there are 5 nodes", (pos[:5], edge_index)),
         (DataError, "edge_index names node -1", (pos, edge_index - 1)),
+        (DataError, "edge_index names node 90, ", (pos[:3], torch.tensor([[0, 1], [1, 90]]))),
+        (DataError, "edge_index names node -7, ", (pos[:3], torch.tensor([[0, 1], [-7, 2]]))),
+        (DataError, "edge_index names node 90, ", (pos[:3], torch.tensor([[0, 90], [1, 2]]))),
+        (DataError, r"the graph has \d+ nodes, there are 5 points", (pos[:5], graph)),
     ]:
         with pytest.raises(error, match=message):
             differential_operators(*arguments)
+
+
+@needs_compiled
+@pytest.mark.parametrize("rowptr", [[0, 2, 1, 3], [1, 2, 3, 3], [0, 1, 2, 2], [0, -1, 2, 3]])
+@pytest.mark.parametrize("col", [[0, 1, 2], [0, 3, 1], [0, -1, 1]])
+def test_compiled_loops_read_no_damaged_graph(rowptr: list[int], col: list[int]) -> None:
+    graph = Neighborhoods(torch.tensor(rowptr).int(), torch.tensor(col).int())
+    with pytest.raises(DataError, match="the graph is damaged"):
+        differential_operators(torch.rand(3, 3), graph)
+    if min(col) < 0 or max(col) > 2:
+        with pytest.raises(DataError, match="the graph is damaged"):
+            differential_operators(
+                torch.rand(3, 3), Neighborhoods(torch.arange(4).int(), graph.col)
+            )
