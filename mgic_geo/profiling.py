@@ -52,6 +52,18 @@ def _pointwise(x: torch.Size, weight: torch.Size, *_: Any, **__: Any) -> int:
     return 2 * x[0] * weight.numel()
 
 
+@register_flop_formula(_OPS.correction)
+def _correction(fine: torch.Size, delta: torch.Size, weight: torch.Size, *_: Any, **__: Any) -> int:
+    return 2 * delta[0] * weight.numel()
+
+
+@register_flop_formula(_OPS.correction_backward)
+def _correction_backward(
+    grad: torch.Size, delta: torch.Size, weight: torch.Size, *_: Any, **__: Any
+) -> int:
+    return 4 * delta[0] * weight.numel()
+
+
 @register_flop_formula(_OPS.grouped_pointwise_weight_grad)
 def _pointwise_weight_grad(grad: torch.Size, x: torch.Size, groups: int, **_: Any) -> int:
     return 2 * x[0] * x[1] * grad[1] // groups
@@ -63,7 +75,6 @@ def _pointwise_weight_grad(grad: torch.Size, x: torch.Size, groups: int, **_: An
         _OPS.neighbor_max_grad,
         _OPS.norm_act,
         _OPS.norm_act_backward,
-        _OPS.group_moments,
     ]
 )
 def _no_products(*_: Any, **__: Any) -> int:

@@ -5,17 +5,18 @@ types, no Numba, ``MGIC_GEO_KERNELS=torch``).
 """
 
 from mgic_geo.kernels._dispatch import kernel_backend
+from mgic_geo.kernels.correction import correction, correction_reference
 from mgic_geo.kernels.diff_conv import derive, diff_conv, diff_conv_reference
-from mgic_geo.kernels.moments import group_moments
 from mgic_geo.kernels.neighbor_max import neighbor_max
 from mgic_geo.kernels.norm_act import norm_act, norm_act_reference
 from mgic_geo.kernels.pointwise import grouped_pointwise, grouped_pointwise_reference
 
 __all__ = [
+    "correction",
+    "correction_reference",
     "derive",
     "diff_conv",
     "diff_conv_reference",
-    "group_moments",
     "grouped_pointwise",
     "grouped_pointwise_reference",
     "kernel_backend",

@@ -38,8 +38,12 @@ def _takes(x: Tensor) -> bool:
 
 def arrays(x: Tensor, *tensors: Tensor) -> list[Any]:
     """Contiguous arrays; what is not an index gets the type of ``x``."""
-    same = (t if t.dtype == torch.int32 else t.to(x.dtype) for t in (x, *tensors))
-    return [t.detach().contiguous().numpy() for t in same]
+    made = []
+    for t in (x, *tensors):
+        if t.dtype != torch.int32 and t.dtype != x.dtype:
+            t = t.to(x.dtype)
+        made.append((t.detach() if t.requires_grad else t).contiguous().numpy())
+    return made
 
 
 def kernel_backend() -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mgic_geo.kernels import group_moments, grouped_pointwise
+from mgic_geo.kernels import correction, grouped_pointwise
+from mgic_geo.kernels.correction import has_correction
 from mgic_geo.kernels.pointwise import mixes_pointwise
 from mgic_geo.nn.norm import BatchNorm, norm_relu_add
 from mgic_geo.nn.pointwise import GroupedPointwise
@@ -65,9 +66,8 @@ class Prolongation(_Transfer):
     def correct(self, fine: Tensor, delta: Tensor, norm: nn.Module) -> Tensor:
         r"""The corrected features :math:`x_j + N_j(P_j \delta)`.
 
-        On nodes, batch norm is folded into the map: its statistics are :math:`P_j \mu` and the
-        diagonal of :math:`P_j S P_j^T` with the mean :math:`\mu` and the covariance :math:`S` of
-        :math:`\delta`, so that :math:`P_j \delta` is never written to memory.
+        On nodes, batch norm folds into the map, in training too; see
+        :func:`mgic_geo.kernels.correction`.
 
         Args:
             fine: :math:`x_j`.
@@ -75,28 +75,22 @@ class Prolongation(_Transfer):
             norm: :math:`N_j`.
         """
         groups, out, size = self.weight.shape
-        on_nodes = self.channel_axis == -1 and delta.dim() == 2
-        folds = isinstance(norm, BatchNorm) and (not norm.training or norm.fuses(delta))
-        foldable = delta.dtype == self.weight.dtype and (folds or isinstance(norm, nn.Identity))
-        fits = all(mixes_pointwise(delta, groups, size, width) for width in (size, out))
-        if not (on_nodes and foldable and fits):
-            return norm_relu_add(norm, self(delta), residual=fine)
-        if isinstance(norm, BatchNorm):
-            scale, shift = self._fold(delta, norm)
-            weight = self.weight * scale.view(groups, out, 1)
-            done: Tensor = grouped_pointwise(delta, weight, shift, fine)
-        else:
-            done = grouped_pointwise(delta, self.weight, self.bias, fine)
-        return done
-
-    def _fold(self, delta: Tensor, norm: BatchNorm) -> tuple[Tensor, Tensor]:
-        """Batch norm after the map as a scale and a shift."""
-        mean, var = norm.running_mean, norm.running_var
-        if norm.training:
-            groups, _, size = self.weight.shape
-            center, covariance = group_moments(delta, groups)
-            mean = (self.weight * center.view(groups, 1, size)).sum(2).flatten()
-            spread = (self.weight.unsqueeze(3) * covariance.unsqueeze(1)).sum(2)
-            var = (spread * self.weight).sum(2).flatten().clamp_min(0.0)
-            norm.track(mean, var, delta.size(0))
-        return norm.scale_and_shift(mean, var)
+        plain = self.channel_axis != -1 or delta.dim() != 2 or delta.dtype != self.weight.dtype
+        done: Tensor
+        if not plain and mixes_pointwise(delta, groups, size, out):
+            if isinstance(norm, nn.Identity):
+                done = grouped_pointwise(delta, self.weight, self.bias, fine)
+                return done
+            if isinstance(norm, BatchNorm) and not norm.training:
+                scale, shift = norm.scale_and_shift()
+                weight = self.weight * scale.view(groups, out, 1)
+                done = grouped_pointwise(delta, weight, shift, fine)
+                return done
+            fuses = delta.size(0) > 1 and has_correction(delta, groups, size, out)
+            if isinstance(norm, BatchNorm) and fuses:
+                done, mean, var, *_ = correction(
+                    fine, delta, self.weight, norm.weight, norm.bias, norm.eps
+                )
+                norm.track(mean, var, delta.size(0))
+                return done
+        return norm_relu_add(norm, self(delta), residual=fine)

@@ -6,7 +6,6 @@ from torch import Tensor
 
 from mgic_geo.kernels import (
     _dispatch,
-    group_moments,
     grouped_pointwise,
     grouped_pointwise_reference,
 )
@@ -68,37 +67,8 @@ def test_registration_is_sound() -> None:
     torch.library.opcheck(grouped_pointwise, args)
     torch.library.opcheck(grouped_pointwise, args[:2])
     torch.library.opcheck(grouped_pointwise_weight_grad, (args[3], args[0], 8))
-    torch.library.opcheck(group_moments, (args[0], 8))
 
 
 def test_a_wrong_width_is_named() -> None:
     with pytest.raises(ValueError, match=r"\[N, 64\], got \[3, 32\]"):
         grouped_pointwise(torch.ones(3, 32), torch.ones(8, 4, 8))
-
-
-@pytest.mark.parametrize("shape", [(40, 2, 8), (1000, 16, 4), (30, 3, 5), (2, 2, 8)])
-@pytest.mark.parametrize("dtype", TOLERANCE)
-def test_moments_are_mean_and_covariance(shape: tuple[int, int, int], dtype: torch.dtype) -> None:
-    nodes, groups, size = shape
-    # far from zero, where sums of squares would lose their digits
-    x = (torch.randn(nodes, groups * size, dtype=dtype) + 30).requires_grad_()
-    mean, cov = group_moments(x, groups)
-    expected_mean = x.mean(0)
-    parts = (x - expected_mean).unflatten(1, (groups, size))
-    expected_cov = torch.einsum("nga,ngb->gab", parts, parts) / nodes
-    close = {"rtol": TOLERANCE[dtype], "atol": 10 * TOLERANCE[dtype]}
-    torch.testing.assert_close(mean, expected_mean, **close)
-    torch.testing.assert_close(cov, expected_cov, **close)
-    upstream = [torch.randn_like(mean), torch.randn_like(cov)]
-    torch.testing.assert_close(
-        torch.autograd.grad([mean, cov], x, upstream),
-        torch.autograd.grad([expected_mean, expected_cov], x, upstream),
-        **close,
-    )
-
-
-@pytest.mark.parametrize("groups", [1, 2])
-def test_gradients_of_moments(groups: int) -> None:
-    x = torch.randn(5, 8 * groups, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: group_moments(x, groups), x)
-    assert torch.autograd.gradgradcheck(lambda x: group_moments(x, groups), x)

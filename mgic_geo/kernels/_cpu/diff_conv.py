@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgic_geo.kernels._cpu.pool import run_parts
+from mgic_geo.kernels._cpu.pool import parts_for, run_parts
 from mgic_geo.kernels._cpu.tiles import (
     BIAS,
     BLOCKS,
@@ -34,6 +34,8 @@ _LARGEST_GROUP = 64
 _LARGEST_FILLING = 4
 # Parts a thread: a core that is busy elsewhere holds the others up less.
 _PARTS = 4
+# Visits to a number: its node's neighbours.
+_WORK = 10
 
 
 class Plan(NamedTuple):
@@ -143,7 +145,7 @@ def diff_conv_forward(
         x, packed, rowptr, col, weight, x if bias is None else bias,
         x if residual is None else residual, y,
     )  # fmt: skip
-    run_parts(_diff_conv_kernel(*plan[1:], epilogue), _PARTS * torch.get_num_threads(), *args)
+    run_parts(_diff_conv_kernel(*plan[1:], epilogue), parts_for(_WORK * x.numel(), _PARTS), *args)
     return y
 
 
@@ -159,7 +161,7 @@ def diff_conv_backward(
     into_mix: bool = True,
 ) -> tuple[Tensor | None, Tensor | None]:
     """Both gradients from one visit to the neighbours in the transposed graph."""
-    parts = torch.get_num_threads()
+    parts = parts_for(_WORK * x.numel())
     groups, size = mix.size(0), plan.size
     grad_x = torch.empty_like(x) if into_x else x
     sums = x.new_zeros((parts, groups, _TERMS, size, size * plan.pack) if into_mix else [1] * 5)

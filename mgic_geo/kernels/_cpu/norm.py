@@ -12,7 +12,7 @@ from numba import types
 from numba.extending import intrinsic
 from torch import Tensor
 
-from mgic_geo.kernels._cpu.pool import run_parts
+from mgic_geo.kernels._cpu.pool import parts_for, run_parts
 from mgic_geo.kernels._cpu.vector import Emitter
 from mgic_geo.kernels._dispatch import arrays
 
@@ -132,7 +132,7 @@ def _sums(y: Tensor, center: Tensor, *rest: Tensor, relu: bool = False) -> Tenso
     grad, scale, offset = rest or (y, center, center)
     out = y.new_empty(-(-y.size(0) // _ROWS), 2, y.size(1))
     kernel = _sum_kernel(int(relu), int(bool(rest)))
-    run_parts(kernel, torch.get_num_threads(), *arrays(y, grad, scale, offset, center, out))
+    run_parts(kernel, parts_for(y.numel()), *arrays(y, grad, scale, offset, center, out))
     return out.sum(0, dtype=torch.float64)
 
 
@@ -150,7 +150,7 @@ def norm_act_forward(
     kernel = _apply_kernel(int(relu), 0, int(residual is not None))
     other = y if residual is None else residual
     args = arrays(y, other, scale, bias - mean * scale, scale, out)
-    run_parts(kernel, torch.get_num_threads(), *args)
+    run_parts(kernel, parts_for(y.numel()), *args)
     return out, mean, var
 
 
@@ -169,5 +169,5 @@ def norm_act_backward(
     slopes = torch.stack([slope, -scale * total / n - slope * mean])
     out = torch.empty_like(y)
     args = arrays(y, grad, scale, offset, slopes, out)
-    run_parts(_apply_kernel(int(relu), 1, 0), torch.get_num_threads(), *args)
+    run_parts(_apply_kernel(int(relu), 1, 0), parts_for(y.numel()), *args)
     return out, grad_weight.to(y.dtype), total.to(y.dtype)

@@ -10,10 +10,9 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-import torch
 from torch import Tensor
 
-from mgic_geo.kernels._cpu.pool import run_parts
+from mgic_geo.kernels._cpu.pool import parts_for, run_parts
 from mgic_geo.kernels._cpu.tiles import (
     BIAS,
     BLOCKS,
@@ -120,7 +119,7 @@ def pointwise_forward(
         y if residual is None else residual,
         y,
     )
-    run_parts(_forward_kernel(*plan, pack, epilogue), _PARTS * torch.get_num_threads(), *args)
+    run_parts(_forward_kernel(*plan, pack, epilogue), parts_for(x.numel(), _PARTS), *args)
     return y
 
 
@@ -139,7 +138,7 @@ def channel_moments(plan: Plan, x: Tensor, shift: Tensor) -> tuple[Tensor, Tenso
 def _sums(plan: Plan, x: Tensor, other: Tensor, shift: Tensor | None) -> Tensor:
     """``[G, in + 1, out]``."""
     pack = plan.pack(x.element_size())
-    parts, groups = torch.get_num_threads(), x.size(1) // plan.size
+    parts, groups = parts_for(x.numel()), x.size(1) // plan.size
     sums = x.new_zeros(parts, groups, 1, plan.size + 1, plan.out * pack)
     args = arrays(x, other, x.new_empty(1) if shift is None else shift, sums)
     run_parts(_sums_kernel(*plan, pack, int(shift is not None)), parts, *args)
