@@ -8,12 +8,7 @@ import torch
 from torch import Tensor
 
 from mgic_geo.kernels._dispatch import fused_for
-from mgic_geo.kernels.pointwise import (
-    grouped_pointwise,
-    grouped_pointwise_reference,
-    grouped_pointwise_weight_grad,
-    mixes_pointwise,
-)
+from mgic_geo.kernels.pointwise import grouped_pointwise_reference, mixes_pointwise
 
 
 def correction_reference(
@@ -59,30 +54,21 @@ def correction(
         :math:`u`; then without gradients :math:`\mu` and :math:`v` ``[C]``, :math:`m` ``[C_in]``
         and :math:`S` ``[groups, C_in / groups, C_in / groups]``
     """
-    groups, _, size = weight.shape
-    center, spread = _moments(delta, groups)
+    groups, out, size = weight.shape
+    if has_correction(delta, groups, size, out):
+        done: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] = fused_for(delta).correction_forward(
+            fine, delta, weight, scale, shift, eps
+        )
+        return done
+    center = delta.mean(0)
+    parts = (delta - center).unflatten(1, (groups, size))
+    spread = torch.einsum("nga,ngb->gab", parts, parts) / delta.size(0)
     mean = (weight * center.view(groups, 1, size)).sum(2).view(-1)
     var = (weight @ spread).mul_(weight).sum(2).view(-1).clamp_min_(0.0)
     factor = scale * (var + eps).rsqrt_()
     folded = weight * factor.view(groups, -1, 1)
-    out = grouped_pointwise(delta, folded, shift - mean * factor, fine)
-    return out, mean, var, center, spread
-
-
-def _moments(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    """Mean ``[C]``, and covariance within the groups ``[groups, C / groups, C / groups]``."""
-    size, rows = x.size(1) // groups, x.size(0)
-    fused = fused_for(x)
-    if fused is not None and mixes_pointwise(x, groups, size, size):
-        plan = fused.pointwise_plan(groups, size, size, x.element_size())
-        # Near the mean, so that the covariance loses no digits.
-        near = x[:: max(rows // 16, 1)].mean(0)
-        total, product = fused.channel_moments(plan, x, near)
-        total = (total / rows).view(groups, size)
-        return near + total.view(-1), product / rows - total.unsqueeze(2) * total.unsqueeze(1)
-    mean = x.mean(0)
-    parts = (x - mean).unflatten(1, (groups, size))
-    return mean, torch.einsum("nga,ngb->gab", parts, parts) / rows
+    corrected = grouped_pointwise_reference(delta, folded, shift - mean * factor, fine)
+    return corrected, mean, var, center, spread
 
 
 @torch.library.custom_op("mgic_geo::correction_backward", mutates_args=())
@@ -104,8 +90,14 @@ def correction_backward(
     :math:`d`, and that of ``weight`` follows from the moments of :math:`d` and of :math:`g d^T`.
     """
     groups, out, size = weight.shape
-    rows = grad.size(0)
-    outer, of_shift = grouped_pointwise_weight_grad(grad, delta, groups)
+    if has_correction(delta, groups, size, out):
+        done: tuple[Tensor, Tensor, Tensor, Tensor] = fused_for(delta).correction_backward(
+            grad, delta, weight, scale, mean, var, center, spread, eps
+        )
+        return done
+    rows, of_shift = grad.size(0), grad.sum(0)
+    parts = (t.unflatten(-1, (groups, -1)) for t in (grad, delta))
+    outer = torch.einsum("ngo,ngi->goi", *parts)
     inverse = (var + eps).rsqrt()
     of_scale = ((outer * weight).sum(2).view(-1) - mean * of_shift) * inverse
     a = scale * inverse
@@ -116,9 +108,9 @@ def correction_backward(
     square = rows * (spread + center.transpose(1, 2) * center)
     of_weight = a * outer - c * (weight @ square) + k * rows * center
     back = weight.transpose(1, 2)
-    rest = grouped_pointwise(delta, -(back @ (c * weight)), (back @ k).view(-1))
-    of_delta = grouped_pointwise(grad, (back * a.transpose(1, 2)).contiguous(), None, rest)
-    return of_delta, of_weight, of_scale, of_shift.clone()
+    rest = grouped_pointwise_reference(delta, -(back @ (c * weight)), (back @ k).view(-1))
+    of_delta = grouped_pointwise_reference(grad, back * a.transpose(1, 2), None, rest)
+    return of_delta, of_weight, of_scale, of_shift
 
 
 @correction.register_fake

@@ -1,9 +1,9 @@
 """The fused operators on the CPU, compiled by Numba at their first use and cached."""
 
+from mgic_geo.kernels._cpu.correction import correction_backward, correction_forward
 from mgic_geo.kernels._cpu.diff_conv import diff_conv_backward, diff_conv_forward, diff_conv_plan
 from mgic_geo.kernels._cpu.norm import norm_act_backward, norm_act_forward
 from mgic_geo.kernels._cpu.pointwise import (
-    channel_moments,
     pointwise_backward,
     pointwise_forward,
     pointwise_plan,
@@ -11,7 +11,8 @@ from mgic_geo.kernels._cpu.pointwise import (
 from mgic_geo.kernels._cpu.vector import machine
 
 __all__ = [
-    "channel_moments",
+    "correction_backward",
+    "correction_forward",
     "diff_conv_backward",
     "diff_conv_forward",
     "diff_conv_plan",

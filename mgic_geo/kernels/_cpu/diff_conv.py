@@ -34,6 +34,11 @@ _LARGEST_GROUP = 64
 _LARGEST_FILLING = 4
 # Parts a thread: a core that is busy elsewhere holds the others up less.
 _PARTS = 4
+# Nodes of a task: a small cloud.
+_BLOCK = 1024
+# Bytes of a row from which on chunks of it are copied together, and bytes of cache for them.
+_WIDE_ROW = 1024
+_CACHE = 2**19
 # Visits to a number: its node's neighbours.
 _WORK = 10
 
@@ -70,26 +75,55 @@ def diff_conv_plan(groups: int, size: int, out: int, dtype: torch.dtype) -> Plan
     return Plan(groups, pack, chunk, wide)
 
 
+@numba.njit(cache=True, nogil=True)
+def _windows(rowptr, col, most):
+    """For each block of nodes the range of nodes that it reads; empty if that is over ``most``."""
+    nodes = rowptr.shape[0] - 1
+    found = np.zeros((max((nodes + _BLOCK - 1) // _BLOCK, 1), 2), np.int32)
+    for b in range(found.shape[0]):
+        low, high = b * _BLOCK, min((b + 1) * _BLOCK, nodes)
+        if high - low > most:
+            continue
+        for e in range(rowptr[low], rowptr[high]):
+            low, high = min(low, col[e]), max(high, col[e] + 1)
+        # whole blocks, so that the blocks of a cloud read the same window
+        low, high = low // _BLOCK * _BLOCK, min(-(-high // _BLOCK) * _BLOCK, nodes)
+        if high - low <= most:
+            found[b] = low, high
+    return found
+
+
 @functools.cache
 def _diff_conv_kernel(pack, chunk, size, epilogue):
     nodes = BLOCKS * pack
     length, groups, terms = nodes * _TERMS * chunk, chunk // size, _TERMS
 
     @numba.njit(cache=True, nogil=True)
-    def kernel(part, parts, x, mix, rowptr, col, weight, bias, residual, y):
-        tiles = (x.shape[0] + nodes - 1) // nodes
-        tasks = tiles * (x.shape[1] // chunk)
+    def kernel(part, parts, x, mix, rowptr, col, weight, windows, bias, residual, y):
+        blocks = windows.shape[0]
+        tasks = blocks * (x.shape[1] // chunk)
         scratch = np.empty(length, x.dtype)
+        copied = np.empty(((windows[:, 1] - windows[:, 0]).max(), chunk), x.dtype)
+        held = (-1, np.int64(0), np.int64(0))
         for k in range(part * tasks // parts, (part + 1) * tasks // parts):
-            c, first = k // tiles, k % tiles * nodes
-            count = min(nodes, x.shape[0] - first)
-            derive_tile(
-                x, rowptr, col, weight, first, count, c * chunk, scratch, pack, chunk
-            )  # fmt: skip
-            mix_tile(
-                scratch, mix, bias, residual, y, c * groups, first, count, c * chunk,
-                pack, terms, chunk, chunk, size, size, epilogue,
-            )  # fmt: skip
+            c, b = k // blocks, k % blocks
+            low, high = np.int64(windows[b, 0]), np.int64(windows[b, 1])
+            source, channel = x, c * chunk
+            if high > low:
+                if (c, low, high) != held:
+                    copy_tile(x, x, low, high - low, channel, copied, 1, chunk, 0)
+                    held = (c, low, high)
+                source, channel = copied, 0
+            stop = min((b + 1) * _BLOCK, x.shape[0])
+            for first in range(b * _BLOCK, stop, nodes):
+                count = min(nodes, stop - first)
+                derive_tile(
+                    source, rowptr, col, weight, first, count, low, channel, scratch, pack, chunk
+                )  # fmt: skip
+                mix_tile(
+                    scratch, mix, bias, residual, y, c * groups, first, count, c * chunk,
+                    pack, terms, chunk, chunk, size, size, epilogue,
+                )  # fmt: skip
 
     return kernel
 
@@ -100,30 +134,48 @@ def _diff_conv_grad_kernel(pack, chunk, size, into_x, into_mix):
     length, groups, terms = nodes * _TERMS * chunk, chunk // size, _TERMS
 
     @numba.njit(cache=True, nogil=True)
-    def kernel(part, parts, grad, x, mix, rowptr, col, weight, grad_x, grad_mix):
-        tiles = (x.shape[0] + nodes - 1) // nodes
-        tasks = tiles * (x.shape[1] // chunk)
+    def kernel(part, parts, grad, x, mix, rowptr, col, weight, windows, grad_x, grad_mix):
+        blocks = windows.shape[0]
+        tasks = blocks * (x.shape[1] // chunk)
         scratch = np.empty(length, x.dtype)
         own = np.empty(nodes * chunk, x.dtype)
+        copied = np.empty(((windows[:, 1] - windows[:, 0]).max(), chunk), x.dtype)
+        held = (-1, np.int64(0), np.int64(0))
         for k in range(part * tasks // parts, (part + 1) * tasks // parts):
-            c, first = k // tiles, k % tiles * nodes
-            count = min(nodes, x.shape[0] - first)
-            derive_tile(
-                grad, rowptr, col, weight, first, count, c * chunk, scratch, pack, chunk
-            )  # fmt: skip
-            if into_x:
-                mix_tile(
-                    scratch, mix, x, x, grad_x, c * groups, first, count, c * chunk,
-                    pack, terms, chunk, chunk, size, size, 0,
+            c, b = k // blocks, k % blocks
+            low, high = np.int64(windows[b, 0]), np.int64(windows[b, 1])
+            source, channel = grad, c * chunk
+            if high > low:
+                if (c, low, high) != held:
+                    copy_tile(grad, grad, low, high - low, channel, copied, 1, chunk, 0)
+                    held = (c, low, high)
+                source, channel = copied, 0
+            stop = min((b + 1) * _BLOCK, x.shape[0])
+            for first in range(b * _BLOCK, stop, nodes):
+                count = min(nodes, stop - first)
+                derive_tile(
+                    source, rowptr, col, weight, first, count, low, channel, scratch, pack, chunk
                 )  # fmt: skip
-            if into_mix:
-                copy_tile(x, x, first, count, c * chunk, own, pack, chunk, 0)
-                outer_tile(
-                    scratch, own, c * groups, count, grad_mix[part],
-                    pack, terms, chunk, chunk, size, size,
-                )  # fmt: skip
+                if into_x:
+                    mix_tile(
+                        scratch, mix, x, x, grad_x, c * groups, first, count, c * chunk,
+                        pack, terms, chunk, chunk, size, size, 0,
+                    )  # fmt: skip
+                if into_mix:
+                    copy_tile(x, x, first, count, c * chunk, own, pack, chunk, 0)
+                    outer_tile(
+                        scratch, own, c * groups, count, grad_mix[part],
+                        pack, terms, chunk, chunk, size, size,
+                    )  # fmt: skip
 
     return kernel
+
+
+def _read_windows(plan: Plan, x: Tensor, rowptr: Tensor, col: Tensor) -> Tensor:
+    """Windows for wide rows: at a stride of a power of two they would share few cache lines."""
+    room = _CACHE // (plan.chunk * x.element_size())
+    wide = x.size(1) * x.element_size() >= _WIDE_ROW and x.size(1) > plan.chunk
+    return torch.from_numpy(_windows(rowptr.numpy(), col.numpy(), room if wide else -1))
 
 
 def diff_conv_forward(
@@ -142,8 +194,8 @@ def diff_conv_forward(
     epilogue = BIAS * (bias is not None) + RELU * relu + RESIDUAL * (residual is not None)
     packed = mix.repeat_interleave(plan.pack, -1)
     args = arrays(
-        x, packed, rowptr, col, weight, x if bias is None else bias,
-        x if residual is None else residual, y,
+        x, packed, rowptr, col, weight, _read_windows(plan, x, rowptr, col),
+        x if bias is None else bias, x if residual is None else residual, y,
     )  # fmt: skip
     run_parts(_diff_conv_kernel(*plan[1:], epilogue), parts_for(_WORK * x.numel(), _PARTS), *args)
     return y
@@ -166,7 +218,8 @@ def diff_conv_backward(
     grad_x = torch.empty_like(x) if into_x else x
     sums = x.new_zeros((parts, groups, _TERMS, size, size * plan.pack) if into_mix else [1] * 5)
     packed = mix.transpose(2, 3).repeat_interleave(plan.pack, -1)
-    args = arrays(grad, x, packed, rowptr, col, weight, grad_x, sums)
+    windows = _read_windows(plan, x, rowptr, col)
+    args = arrays(grad, x, packed, rowptr, col, weight, windows, grad_x, sums)
     run_parts(_diff_conv_grad_kernel(*plan[1:], int(into_x), int(into_mix)), parts, *args)
     grad_mix = sums.sum(0).unflatten(-1, (size, plan.pack)).sum(-1) if into_mix else None
     return grad_x if into_x else None, grad_mix

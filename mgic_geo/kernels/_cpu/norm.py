@@ -7,6 +7,7 @@ from __future__ import annotations
 import functools
 
 import numba
+import numpy as np
 import torch
 from numba import types
 from numba.extending import intrinsic
@@ -127,31 +128,62 @@ def _apply_kernel(relu, backward, residual):
     return kernel
 
 
-def _sums(y: Tensor, center: Tensor, *rest: Tensor, relu: bool = False) -> Tensor:
-    """``[2, C]`` in double precision."""
-    grad, scale, offset = rest or (y, center, center)
-    out = y.new_empty(-(-y.size(0) // _ROWS), 2, y.size(1))
-    kernel = _sum_kernel(int(relu), int(bool(rest)))
-    run_parts(kernel, parts_for(y.numel()), *arrays(y, grad, scale, offset, center, out))
-    return out.sum(0, dtype=torch.float64)
+@numba.njit(cache=True)
+def _statistics(sums, center, weight, bias, eps, rows):
+    """Mean and variance from sums of blocks, and the norm as a scale and a shift."""
+    mean, var = np.empty_like(center), np.empty_like(center)
+    scale, shift = np.empty_like(center), np.empty_like(center)
+    for c in range(len(center)):
+        total, square = 0.0, 0.0
+        for k in range(sums.shape[0]):
+            total += sums[k, 0, c]
+            square += sums[k, 1, c]
+        moved = total / rows
+        v = square / rows - moved * moved
+        v = 0.0 if v < 0.0 else v  # NaN stays NaN
+        mean[c], var[c] = center[c] + moved, v
+        scale[c] = weight[c] / np.sqrt(v + eps)
+        shift[c] = bias[c] - mean[c] * scale[c]
+    return mean, var, scale, shift
+
+
+@numba.njit(cache=True)
+def _slopes(sums, scale, mean, inverse, rows):
+    """Gradients of weight and bias, and slope and height of what each number gets back."""
+    of_weight, of_bias = np.empty_like(scale), np.empty_like(scale)
+    slopes = np.empty((2, len(scale)), scale.dtype)
+    for c in range(len(scale)):
+        total, product = 0.0, 0.0
+        for k in range(sums.shape[0]):
+            total += sums[k, 0, c]
+            product += sums[k, 1, c]
+        of_weight[c], of_bias[c] = product * inverse[c], total
+        slope = -scale[c] * inverse[c] * inverse[c] * product / rows
+        slopes[0, c], slopes[1, c] = slope, -scale[c] * total / rows - slope * mean[c]
+    return of_weight, of_bias, slopes
+
+
+def _block_sums(kernel, *args):
+    """Sums of blocks of rows, ``[blocks, 2, C]``."""
+    y = args[0]
+    out = np.empty((-(-y.shape[0] // _ROWS), 2, y.shape[1]), y.dtype)
+    run_parts(kernel, parts_for(y.size), *args, out)
+    return out
 
 
 def norm_act_forward(
     y: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, eps: float, relu: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """``ReLU(norm(y)) + residual``, the mean and the variance of the batch."""
-    n = y.size(0)
-    center = y[:: max(n // 16, 1)].mean(0)  # near the mean, so that the variance loses no digits
-    total, square = _sums(y, center) / n
-    mean = (center + total).to(y.dtype)
-    var = (square - total.square()).clamp_min(0.0).to(y.dtype)
-    scale = weight * (var + eps).rsqrt()
-    out = torch.empty_like(y)
+    rows, out = y.size(0), torch.empty_like(y)
+    near = y[:: max(rows // 16, 1)].mean(0)  # so that the variance loses no digits
+    args = arrays(y, near, weight, bias, y if residual is None else residual, out)
+    ys, center, weights, biases, rest, target = args
+    sums = _block_sums(_sum_kernel(0, 0), ys, ys, center, center, center)
+    mean, var, scale, shift = _statistics(sums, center, weights, biases, eps, rows)
     kernel = _apply_kernel(int(relu), 0, int(residual is not None))
-    other = y if residual is None else residual
-    args = arrays(y, other, scale, bias - mean * scale, scale, out)
-    run_parts(kernel, parts_for(y.numel()), *args)
-    return out, mean, var
+    run_parts(kernel, parts_for(y.numel()), ys, rest, scale, shift, scale, target)
+    return out, torch.from_numpy(mean), torch.from_numpy(var)
 
 
 def norm_act_backward(
@@ -159,15 +191,13 @@ def norm_act_backward(
     eps: float, relu: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Gradients of y, weight and bias."""
-    n = y.size(0)
-    inverse = (var + eps).rsqrt()
-    scale = weight * inverse
-    offset = bias - mean * scale
-    total, product = _sums(y, mean, grad, scale, offset, relu=relu)
-    grad_weight = product * inverse
-    slope = -scale * inverse * grad_weight / n
-    slopes = torch.stack([slope, -scale * total / n - slope * mean])
     out = torch.empty_like(y)
-    args = arrays(y, grad, scale, offset, slopes, out)
-    run_parts(_apply_kernel(int(relu), 1, 0), parts_for(y.numel()), *args)
-    return out, grad_weight.to(y.dtype), total.to(y.dtype)
+    ys, grads, weights, biases, means, vars_, target = arrays(y, grad, weight, bias, mean, var, out)
+    inverse = 1 / np.sqrt(vars_ + eps, dtype=vars_.dtype)
+    scale = weights * inverse
+    shift = biases - means * scale
+    sums = _block_sums(_sum_kernel(int(relu), 1), ys, grads, scale, shift, means)
+    of_weight, of_bias, slopes = _slopes(sums, scale, means, inverse, y.size(0))
+    kernel = _apply_kernel(int(relu), 1, 0)
+    run_parts(kernel, parts_for(y.numel()), ys, grads, scale, shift, slopes, target)
+    return out, torch.from_numpy(of_weight), torch.from_numpy(of_bias)

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+import torch
 from torch import Tensor
 
 from mgic_geo.kernels._cpu.pool import parts_for, run_parts
@@ -109,12 +110,20 @@ def pointwise_forward(
     plan: Plan, x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None
 ) -> Tensor:
     """``weight [G, in, out]`` applied to the groups of ``x``, + bias, + residual."""
+    packed = weight.repeat_interleave(plan.pack(x.element_size()), -1)
+    return packed_forward(plan, x, packed, bias, residual)
+
+
+def packed_forward(
+    plan: Plan, x: Tensor, packed: Tensor, bias: Tensor | None, residual: Tensor | None
+) -> Tensor:
+    """:func:`pointwise_forward` with each weight repeated for the nodes side by side."""
     pack = plan.pack(x.element_size())
-    y = x.new_empty(x.size(0), weight.size(0) * weight.size(2))
+    y = x.new_empty(x.size(0), x.size(1) // plan.size * plan.out)
     epilogue = BIAS * (bias is not None) + RESIDUAL * (residual is not None)
     args = arrays(
         x,
-        weight.repeat_interleave(pack, -1),
+        packed,
         x.new_empty(1) if bias is None else bias,
         y if residual is None else residual,
         y,
@@ -125,21 +134,33 @@ def pointwise_forward(
 
 def pointwise_backward(plan: Plan, grad: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of the weight ``[G, in, out]`` and of the bias."""
-    sums = _sums(plan, x, grad, None)
+    sums = torch.from_numpy(
+        add_up(group_sums(plan, x, grad, None), plan.pack(x.element_size()))
+    ).to(x.dtype)
     return sums[:, :-1], sums[:, -1].flatten()
 
 
-def channel_moments(plan: Plan, x: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums of ``x - shift`` ``[C]``, and of its products within the groups ``[G, size, size]``."""
-    sums = _sums(plan, x, x, shift)
-    return sums[:, -1].flatten(), sums[:, :-1]
+def group_sums(plan: Plan, x: Tensor, other: Tensor, shift: Tensor | None) -> Any:
+    """Sums of ``x[c] other[o]`` and, in the last row, of ``other[o]``; both less ``shift``.
 
-
-def _sums(plan: Plan, x: Tensor, other: Tensor, shift: Tensor | None) -> Tensor:
-    """``[G, in + 1, out]``."""
+    A part of the nodes each, ``[parts, G, 1, in + 1, out * pack]``.
+    """
     pack = plan.pack(x.element_size())
     parts, groups = parts_for(x.numel()), x.size(1) // plan.size
     sums = x.new_zeros(parts, groups, 1, plan.size + 1, plan.out * pack)
     args = arrays(x, other, x.new_empty(1) if shift is None else shift, sums)
     run_parts(_sums_kernel(*plan, pack, int(shift is not None)), parts, *args)
-    return sums.sum(0).squeeze(1).unflatten(-1, (plan.out, pack)).sum(-1)
+    return args[-1]
+
+
+@numba.njit(cache=True)
+def add_up(sums, pack):
+    """The sums of all parts and nodes, ``[G, in + 1, out]``, in double precision."""
+    parts, groups, _, rows, columns = sums.shape
+    total = np.zeros((groups, rows, columns // pack), np.float64)
+    for p in range(parts):
+        for g in range(groups):
+            for c in range(rows):
+                for o in range(columns):
+                    total[g, c, o // pack] += sums[p, g, 0, c, o]
+    return total

@@ -24,20 +24,22 @@ BIAS, RELU, RESIDUAL = 1, 2, 4
 
 
 @intrinsic(prefer_literal=True)
-def derive_tile(typing, x, rowptr, col, weight, first, count, channel, scratch, pack, chunk):
+def derive_tile(
+    typing, x, rowptr, col, weight, first, count, origin, channel, scratch, pack, chunk
+):  # fmt: skip
     """scratch[:, 0] = the nodes' features, scratch[:, 1:] = their derivatives.
 
     Nodes ``first`` to ``first + count`` (zeros up to the end of the last block), ``chunk`` channels
-    from ``channel`` on.
+    from ``channel`` on; the first row of ``x`` is node ``origin``.
     """
     nodes, channels = pack.literal_value, chunk.literal_value
 
     def generate(context, builder, signature, args):
         o = Emitter(context, builder, x)
         features, rows, columns, weights, target = o.pointers(
-            [*signature.args[:4], scratch], [*args[:4], args[7]]
+            [*signature.args[:4], scratch], [*args[:4], args[8]]
         )
-        first_, count_, channel_ = args[4:7]
+        first_, count_, origin_, channel_ = args[4:8]
         stride = o.columns(x, args[0])
         fitting = max(machine()[1] // (DERIVATIVES * nodes), 1)
         width = max(w for w in range(1, fitting + 1) if channels % (w * o.lanes) == 0)
@@ -52,10 +54,12 @@ def derive_tile(typing, x, rowptr, col, weight, first, count, channel, scratch, 
                 node, inside = _node(o, first_, count_, o.add(o.mul(block, nodes), p))
                 start = o.index(rows, node)
                 stop = builder.select(inside, o.index(rows, o.add(node, 1)), start)
-                own = _row(o, features, o.add(o.mul(node, stride), start_of_row), width, inside)
+                place = o.mul(builder.sub(node, origin_), stride)
+                own = _row(o, features, o.add(place, start_of_row), width, inside)
                 sums = [o.variables(width) for _ in range(DERIVATIVES)]
                 with o.loop(stop, start) as (edge, _):
-                    source = o.add(o.mul(o.index(columns, edge), stride), start_of_row)
+                    row = builder.sub(o.index(columns, edge), origin_)
+                    source = o.add(o.mul(row, stride), start_of_row)
                     neighbor = [o.load(features, o.add(source, v * o.lanes)) for v in range(width)]
                     for t in range(DERIVATIVES):
                         w = o.splat(weights, o.add(o.mul(edge, DERIVATIVES), t))
@@ -72,7 +76,7 @@ def derive_tile(typing, x, rowptr, col, weight, first, count, channel, scratch, 
         return context.get_dummy_value()
 
     return types.void(
-        x, rowptr, col, weight, first, count, channel, scratch, pack, chunk
+        x, rowptr, col, weight, first, count, origin, channel, scratch, pack, chunk
     ), generate  # fmt: skip
 
 
