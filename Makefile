@@ -36,6 +36,7 @@ test-slow: $(READY)  ## the tests marked slow
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 bench: export GLIBC_TUNABLES := $(MALLOC)
+bench: export OMP_WAIT_POLICY := PASSIVE
 bench: $(READY)  ## measure everything against its peers, under 20 minutes (ARGS="--only width")
 	$(BIN)/python -m scripts.benchmarks $(ARGS)
 

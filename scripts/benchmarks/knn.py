@@ -58,7 +58,7 @@ def _ours(
         case = f"knn_graph, {pos.size(0)} x {pos.size(1)}"
         bench.record(family="knn", case=case, peer=name, nodes=pos.shape[:2].numel(), note=note)
         return []
-    workers = threads if backend == "kdtree" else 1
+    workers = 1 if backend == "dense" else threads
 
     def build() -> Run:
         return lambda: knn_graph(pos, K, num_workers=workers, backend=backend)
