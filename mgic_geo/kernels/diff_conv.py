@@ -11,8 +11,10 @@ from torch import Tensor
 from mgic_geo.kernels import _dispatch
 from mgic_geo.kernels._dispatch import compiled_for, fused_for, triton_for
 
-# Numbers of derivatives held at once where they are not mixed in place: 4 MiB in float32.
+# Derivatives held at once where they are not mixed in place: 4 MiB in float32, or those of so many
+# nodes that the products read the weights seldom.
 _CHUNK = 2**20
+_FEWEST_NODES = 1024
 
 
 def derive(x: Tensor, rowptr: Tensor, col: Tensor, weight: Tensor) -> Tensor:
@@ -162,11 +164,15 @@ def diff_conv_backward(
         for rows, f in _derivatives(x, rowptr, col, weight):
             grad_mix += _moments(f, grad[rows], groups)
         return grad_x, grad_mix
+    back = mix.transpose(2, 3).contiguous()
+    sums = torch.zeros_like(back) if into_mix else none
     for rows, u in _derivatives(grad, rowptr_t, col_t, weight_t):
         if into_x:
-            grad_x[rows] = _mix(u, mix.transpose(2, 3))
+            grad_x[rows] = _mix(u, back)
         if into_mix:
-            grad_mix += _moments(u, x[rows], groups).transpose(2, 3)
+            sums += _moments(u, x[rows], groups)
+    if into_mix:
+        grad_mix = sums.transpose(2, 3).contiguous()
     return grad_x, grad_mix
 
 
@@ -196,7 +202,7 @@ def _derivatives(
         yield slice(None), (derive if gpu is None else gpu.derive)(x, rowptr, col, weight)
         return
     arrays = _dispatch.arrays(x, rowptr, col, weight)
-    step = max(_CHUNK // max(x.size(1) * (weight.size(1) + 1), 1), 1)
+    step = max(_CHUNK // max(x.size(1) * (weight.size(1) + 1), 1), _FEWEST_NODES)
     for start in range(0, x.size(0), step):
         rows = slice(start, min(start + step, x.size(0)))
         yield rows, torch.from_numpy(compiled.derive(*arrays, rows.start, rows.stop))

@@ -46,8 +46,10 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             return y.view(input.shape)
         y = super().forward(x).view(input.shape)
         if relu:
-            y = y.relu()
-        return y if residual is None else y + residual
+            y = y.relu_()  # batch norm does not look at its result again
+        if residual is None:
+            return y
+        return y + residual if torch.is_grad_enabled() else y.add_(residual)
 
     def fuses(self, x: Tensor) -> bool:
         """Whether the statistics of the rows of ``x`` are taken by a fused kernel."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from ._bench import Row
-from .classifier import TWIN
+from .classifier import PYG, TWIN
 from .memory import ONE_BLOCK
 
 Line = tuple[str, str, str]
@@ -78,6 +78,12 @@ def _classifier(rows: Sequence[Row]) -> list[Line]:
         ratio = _find(rows, "ratio", family="classifier", case=case, peer="mgic_diffgcn")
         name = f"classifier: {case} of mgic_diffgcn, at least 6 x PyG's EdgeConv(MLP)"
         lines.append(_line(name, ratio, " x", 6.0))
+    fused = {"family": "classifier", "case": "inference, fused"}
+    peers = (PYG, "mgic_diffgcn, fused")
+    theirs, own = (_find(rows, "seconds", **fused, peer=peer) for peer in peers)
+    ratio = None if own is None or theirs is None else theirs / own
+    name = "classifier: inference of mgic_diffgcn, fused, at least 6 x PyG's EdgeConv(MLP)"
+    lines.append(_line(name, ratio, " x", 6.0))
     for case in ("training step", "inference"):
         own = _find(rows, "seconds", family="classifier", case=case, peer="dgcnn")
         twin = _find(rows, "seconds", family="classifier", case=case, peer=TWIN)

@@ -132,6 +132,9 @@ def _fused(bench: Bench, pos: Tensor, width: int, shape: dict[str, Any]) -> None
             Peer(name, build_plain),
             Peer(f"{name}, fused", build_fused, note, difference=difference),
         ]
+        if name == "mgic_diffgcn":
+            run_of = partial(_inference, pos=pos, prepared=True)
+            peers.append(_peer(PYG, width, pos, run_of, compared=False))
         bench.compare("classifier", "inference, fused", peers, name, 4.0, **shape)
 
 
