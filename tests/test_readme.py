@@ -31,7 +31,7 @@ def test_sizes() -> None:
 
 def test_named_files_exist(repository: Path) -> None:
     linked = re.findall(r"\]\((?!https?:|#)([^)]+)\)", README)
-    claimed = re.findall(r"`(tests/[\w/]+\.py)`", README)
+    claimed = re.findall(r"`(tests/[\w/]+(?:\.py|/))`", README)
     assert linked
     assert claimed
     assert [name for name in linked + claimed if not (repository / name).exists()] == []
@@ -48,4 +48,31 @@ def test_results_are_those_of_the_runs(repository: Path) -> None:
         for row in rows
     ]
     assert shown
+    assert [line for line in shown if line not in README] == []
+
+
+def test_times_are_those_of_the_benchmarks(repository: Path) -> None:
+    with open(repository / "results" / "benchmarks.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+
+    def find(column: str, **wanted: str) -> str:
+        """In milliseconds, or the exponent."""
+        found = [row[column] for row in rows if wanted.items() <= row.items() and row[column]]
+        if not found:
+            return ""
+        if column == "exponent":
+            return f"{float(found[-1]):.2f}"
+        time = 1e3 * float(found[-1])
+        return f"{time:.1f}" if time < 100 else f"{time:.0f}"
+
+    shown = []
+    for peer in ("dense, materialised", "dense", "MGIC (16, 64)", "MGIC (8, 16)"):
+        case = {"case": "block, forward + backward", "peer": peer}
+        cells = [find("seconds", **case, width=str(64 * 2**i)) for i in range(5)]
+        shown.append(" | ".join([f"| {peer}", *cells, find("exponent", **case)]) + " |")
+    for peer in ("PyG EdgeConv(MLP)", "PyG dgcnn", "dgcnn", "diffgcn", "mgic_diffgcn"):
+        case = {"family": "classifier", "peer": peer}
+        cells = [find("seconds", **case, case=c) for c in ("training step", "inference")]
+        fused = find("seconds", case="inference, fused", peer=f"{peer}, fused")
+        shown.append(" | ".join([f"| {peer}", *cells, fused]) + " |")
     assert [line for line in shown if line not in README] == []
