@@ -76,4 +76,5 @@ def test_constraints_pin_every_requirement(repository: Path) -> None:
     required = [
         re.split(r"[^\w-]", line)[0] for line in importlib.metadata.requires("mgic_geo") or []
     ]
-    assert {name.lower() for name in required} == {name.lower() for name in pinned}
+    # A CUDA build of torch requires a Triton of its own, which a pin would contradict.
+    assert {name.lower() for name in required} - {"triton"} == {name.lower() for name in pinned}
