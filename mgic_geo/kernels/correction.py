@@ -120,7 +120,13 @@ def _(
     groups, _out, size = weight.shape
     like = torch.empty_like(scale)
     center = delta.new_empty(delta.size(1))
-    return torch.empty_like(fine), like, like.clone(), center, delta.new_empty(groups, size, size)
+    return (
+        fine.new_empty(fine.shape),
+        like,
+        like.clone(),
+        center,
+        delta.new_empty(groups, size, size),
+    )
 
 
 @correction_backward.register_fake
@@ -128,7 +134,7 @@ def _(
     grad: Tensor, delta: Tensor, weight: Tensor, scale: Tensor, *_: Any
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     like = torch.empty_like(scale)
-    return torch.empty_like(delta), torch.empty_like(weight), like, like.clone()
+    return delta.new_empty(delta.shape), weight.new_empty(weight.shape), like, like.clone()
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

@@ -158,7 +158,7 @@ def diff_conv_backward(
         if into_x:
             return gpu.diff_conv_forward(grad, mix.transpose(2, 3), *transposed), none
         return none, gpu.diff_conv_grad_mix(grad, x, groups, *transposed)
-    grad_x = torch.empty_like(x) if into_x else none
+    grad_x = x.new_empty(x.shape) if into_x else none
     grad_mix = torch.zeros_like(mix) if into_mix else none
     if not into_x and size <= out:  # then the derivatives of x are the smaller ones
         for rows, f in _derivatives(x, rowptr, col, weight):
@@ -258,7 +258,7 @@ def _(grad: Tensor, x: Tensor, mix: Tensor, *rest: Any) -> tuple[Tensor, Tensor]
     into_x, into_mix = rest[-2:]
     none = x.new_empty(0)
     return (
-        torch.empty_like(x) if into_x else none,
+        x.new_empty(x.shape) if into_x else none,
         torch.empty_like(mix, memory_format=torch.contiguous_format) if into_mix else none,
     )
 

@@ -55,7 +55,8 @@ def norm_act(
             y, weight, bias, residual, eps, relu
         )
         return done
-    return norm_act_reference(y, weight, bias, residual, eps, relu)
+    out, mean, var = norm_act_reference(y, weight, bias, residual, eps, relu)
+    return out.contiguous(), mean, var
 
 
 @torch.library.custom_op("mgic_geo::norm_act_backward", mutates_args=())
@@ -75,7 +76,8 @@ def norm_act_backward(
             grad, y, weight, bias, mean, var, eps, relu
         )
         return done
-    return _backward_reference(grad, y, weight, bias, mean, var, eps, relu)
+    of_y, of_weight, of_bias = _backward_reference(grad, y, weight, bias, mean, var, eps, relu)
+    return of_y.contiguous(), of_weight, of_bias
 
 
 def _backward_reference(
@@ -99,12 +101,12 @@ def _backward_reference(
 
 @norm_act.register_fake
 def _(y: Tensor, weight: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.empty_like(y), torch.empty_like(weight), torch.empty_like(weight)
+    return y.new_empty(y.shape), torch.empty_like(weight), torch.empty_like(weight)
 
 
 @norm_act_backward.register_fake
 def _(grad: Tensor, y: Tensor, weight: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.empty_like(y), torch.empty_like(weight), torch.empty_like(weight)
+    return y.new_empty(y.shape), torch.empty_like(weight), torch.empty_like(weight)
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:

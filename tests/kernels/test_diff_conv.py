@@ -105,12 +105,18 @@ def test_nan_and_infinity_stay_visible(value: float, groups: int, out: int) -> N
     assert torch.equal(shown.any(dim=1), expected.any(dim=1))  # and in no other node
 
 
-def test_inputs_need_not_be_contiguous() -> None:
+@pytest.mark.parametrize("size", [4, 16, 80])
+def test_inputs_need_not_be_contiguous(size: int) -> None:
     graph = operators(30, torch.float32)
-    x, mix = torch.randn(8, 30).T, torch.randn(2, 7, 4, 4).transpose(2, 3)
-    torch.testing.assert_close(
-        diff_conv(x, mix, *graph), diff_conv_reference(x, mix, *graph[:3]), rtol=1e-4, atol=1e-4
-    )
+    x = torch.randn(2 * size, 30).T.requires_grad_()
+    mix = torch.randn(2, 7, size, size).transpose(2, 3).requires_grad_()
+    found, expected = diff_conv(x, mix, *graph), diff_conv_reference(x, mix, *graph[:3])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+    grad = torch.randn(2 * size, 30).T
+    for a, b in zip(
+        torch.autograd.grad(found, [x, mix], grad), torch.autograd.grad(expected, [x, mix], grad)
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-3)
 
 
 def test_derive_stacks_features_and_sums_over_neighbors() -> None:

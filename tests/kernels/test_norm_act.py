@@ -43,6 +43,19 @@ def test_equals_torch(rows: int, channels: int, dtype: torch.dtype, relu: bool) 
 
 
 @pytest.mark.parametrize("channels", [16, 5])
+def test_inputs_need_not_be_contiguous(channels: int) -> None:
+    _, weight, bias, residual = inputs(20, channels, torch.float32)
+    args = [torch.randn(channels, 20).T.requires_grad_(), weight, bias, residual]
+    found, expected = norm_act(*args, EPS, True)[0], torch_twin(*args, True)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    grad = torch.randn(channels, 20).T
+    for a, b in zip(
+        torch.autograd.grad(found, args, grad), torch.autograd.grad(expected, args, grad)
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [16, 5])
 def test_statistics_far_from_zero_keep_their_digits(channels: int) -> None:
     y = 1000 + torch.randn(4000, channels)
     _, mean, var = norm_act(y, torch.ones(channels), torch.zeros(channels), None, EPS, False)

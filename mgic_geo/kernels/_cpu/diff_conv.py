@@ -190,7 +190,7 @@ def diff_conv_forward(
     residual: Tensor | None = None,
 ) -> Tensor:
     """y = the mixed features and derivatives; then, where asked, + bias, ReLU, + residual."""
-    y = torch.empty_like(x)
+    y = torch.empty_like(x, memory_format=torch.contiguous_format)
     epilogue = BIAS * (bias is not None) + RELU * relu + RESIDUAL * (residual is not None)
     packed = mix.repeat_interleave(plan.pack, -1)
     args = arrays(
@@ -215,7 +215,7 @@ def diff_conv_backward(
     """Both gradients from one visit to the neighbours in the transposed graph."""
     parts = parts_for(_WORK * x.numel())
     groups, size = mix.size(0), plan.size
-    grad_x = torch.empty_like(x) if into_x else x
+    grad_x = torch.empty_like(x, memory_format=torch.contiguous_format) if into_x else x
     sums = x.new_zeros((parts, groups, _TERMS, size, size * plan.pack) if into_mix else [1] * 5)
     packed = mix.transpose(2, 3).repeat_interleave(plan.pack, -1)
     windows = _read_windows(plan, x, rowptr, col)

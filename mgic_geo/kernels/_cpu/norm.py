@@ -175,7 +175,7 @@ def norm_act_forward(
     y: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, eps: float, relu: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """``ReLU(norm(y)) + residual``, the mean and the variance of the batch."""
-    rows, out = y.size(0), torch.empty_like(y)
+    rows, out = y.size(0), torch.empty_like(y, memory_format=torch.contiguous_format)
     near = y[:: max(rows // 16, 1)].mean(0)  # so that the variance loses no digits
     args = arrays(y, near, weight, bias, y if residual is None else residual, out)
     ys, center, weights, biases, rest, target = args
@@ -191,7 +191,7 @@ def norm_act_backward(
     eps: float, relu: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Gradients of y, weight and bias."""
-    out = torch.empty_like(y)
+    out = torch.empty_like(y, memory_format=torch.contiguous_format)
     ys, grads, weights, biases, means, vars_, target = arrays(y, grad, weight, bias, mean, var, out)
     inverse = 1 / np.sqrt(vars_ + eps, dtype=vars_.dtype)
     scale = weights * inverse
