@@ -1,7 +1,7 @@
 """Fused operators, registered with ``torch.library``, so that compile and export see through them.
 
-Each takes a compiled CPU kernel where there is one and plain torch elsewhere (other devices, other
-types, no Numba, ``MGIC_GEO_KERNELS=torch``).
+Each takes a compiled kernel where there is one (Numba on the CPU, Triton on a GPU) and plain torch
+elsewhere: other devices and types, neither installed, ``MGIC_GEO_KERNELS=torch``.
 """
 
 from mgic_geo.kernels._dispatch import kernel_backend
