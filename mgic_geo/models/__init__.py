@@ -6,6 +6,7 @@ from mgic_geo.models.registry import (
     dense_twin,
     describe_model,
     list_models,
+    model_task,
     register_model,
 )
 from mgic_geo.models.weights import (
@@ -29,6 +30,7 @@ __all__ = [
     "list_weights",
     "load_model",
     "load_state",
+    "model_task",
     "read_weights_info",
     "register_model",
     "save_weights",

@@ -12,35 +12,54 @@ from torch import nn
 
 _REGISTRY: dict[str, Callable[..., nn.Module]] = {}
 _DENSE_TWINS: dict[str, str] = {}
+_TASKS: dict[str, str] = {}
+TASKS = ("points", "images", "segmentation")
 F = TypeVar("F", bound=Callable[..., nn.Module])
 
 
 @overload
-def register_model(builder: F, *, dense_twin: str | None = None) -> F: ...
+def register_model(builder: F) -> F: ...
 @overload
-def register_model(builder: None = None, *, dense_twin: str) -> Callable[[F], F]: ...
-def register_model(builder: Any = None, *, dense_twin: str | None = None) -> Any:
+def register_model(
+    builder: None = None, *, dense_twin: str | None = None, task: str = "points"
+) -> Callable[[F], F]: ...
+def register_model(
+    builder: Any = None, *, dense_twin: str | None = None, task: str = "points"
+) -> Any:
     """Registers ``builder(**kwargs)`` under its own name; usable as a decorator.
 
     Args:
         builder: Builds the model.
         dense_twin: Name of the model that differs in its dense channel coupling alone and takes the
             same options: what this one is measured against.
+        task: ``"points"`` (classifies clouds), ``"images"`` (classifies images) or
+            ``"segmentation"`` (classifies pixels).
     """
+    if task not in TASKS:
+        raise ValueError(f"task = {task!r}: use one of {TASKS}")
     if builder is None:
-        return functools.partial(register_model, dense_twin=dense_twin)
+        return functools.partial(register_model, dense_twin=dense_twin, task=task)
     name = builder.__name__
     if name in _REGISTRY:
         raise ValueError(f"a model named {name!r} is registered already")
     _REGISTRY[name] = builder
+    _TASKS[name] = task
     if dense_twin is not None:
         _DENSE_TWINS[name] = dense_twin
     return builder
 
 
-def list_models(pattern: str = "*") -> list[str]:
-    """Names of the registered models that match a shell pattern, sorted."""
-    return sorted(fnmatch.filter(_REGISTRY, pattern))
+def list_models(pattern: str = "*", task: str | None = None) -> list[str]:
+    """Names of the registered models that match a shell pattern, sorted; of one task, if given."""
+    names = fnmatch.filter(_REGISTRY, pattern)
+    return sorted(name for name in names if task in (None, _TASKS[name]))
+
+
+def model_task(name: str) -> str:
+    """What a registered model does: ``"points"``, ``"images"`` or ``"segmentation"``."""
+    if name not in _REGISTRY:
+        raise ValueError(f"no model named {name!r}; there are {', '.join(list_models())}")
+    return _TASKS[name]
 
 
 def create_model(name: str, **kwargs: Any) -> nn.Module:
