@@ -4,10 +4,14 @@ import os
 import random
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
+
+from mgic_geo.models import registry
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 os.environ.setdefault("MPLBACKEND", "Agg")  # no test opens a window
@@ -37,6 +41,52 @@ def _seed() -> None:
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002
     torch.manual_seed(0)
+
+
+class TinyCNN(nn.Module):
+    """Images to classes."""
+
+    def __init__(self, num_classes: int = 10, width: int = 8) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(width)
+        )
+        self.fc = nn.Linear(width, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.features(x).relu().mean(dim=(2, 3)))
+
+
+class TinySegmenter(nn.Module):
+    """Images to a class for each pixel."""
+
+    default_size = (24, 40)
+
+    def __init__(self, num_classes: int = 3, width: int = 8) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(3, width, 3, padding=1)
+        self.head = nn.Conv2d(width, num_classes, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x).relu())
+
+
+@pytest.fixture
+def tiny_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The models ``tiny_cnn`` and ``tiny_segmenter``, registered for one test."""
+    for name in ("_REGISTRY", "_TASKS", "_DENSE_TWINS"):
+        monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
+
+    def tiny_cnn(**options: Any) -> nn.Module:
+        """A convolution and a mean."""
+        return TinyCNN(**options)
+
+    def tiny_segmenter(**options: Any) -> nn.Module:
+        """Two convolutions."""
+        return TinySegmenter(**options)
+
+    registry.register_model(tiny_cnn, task="images")
+    registry.register_model(tiny_segmenter, task="segmentation")
 
 
 @pytest.fixture(scope="session")

@@ -30,13 +30,22 @@ class WeightsInfo:
         model: Name in the registry.
         model_args: Its options.
         classes: Names of the classes, in the order of the logits.
-        num_points: Points a cloud that it was trained on.
+        num_points: Points a cloud that it was trained on; 0 for images.
+        task: ``"points"``, ``"images"`` or ``"segmentation"``.
+        image_size: Side of the square images that it was trained on; in segmentation the shorter
+            side that images are brought to, None for as they are.
+        mean: Subtracted from the colours, which are in [0, 1].
+        std: What the colours are then divided by.
     """
 
     model: str
     model_args: dict[str, Any]
     classes: tuple[str, ...]
-    num_points: int
+    num_points: int = 0
+    task: str = "points"
+    image_size: int | None = None
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
 
 
 def list_weights() -> list[str]:
@@ -77,6 +86,10 @@ def save_weights(path: str | os.PathLike[str], model: nn.Module, info: WeightsIn
         "classes": json.dumps(info.classes),
         "num_points": str(info.num_points),
     }
+    if info.task != "points":
+        metadata["task"] = info.task
+        for name in ("image_size", "mean", "std"):
+            metadata[name] = json.dumps(getattr(info, name))
     state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     with atomic_write(path, "wb") as file:
         file.write(save(state, metadata=metadata))
@@ -96,14 +109,26 @@ def read_weights_info(path: str | os.PathLike[str]) -> WeightsInfo:
     if meta.get("format") != _FORMAT:
         raise CheckpointError(f"{path}: not weights of this package (no {_FORMAT} header)")
     try:
+        size = json.loads(meta.get("image_size", "null"))
         return WeightsInfo(
             meta["model"],
             json.loads(meta["model_args"]),
             tuple(json.loads(meta["classes"])),
             int(meta["num_points"]),
+            meta.get("task", WeightsInfo.task),
+            None if size is None else int(size),
+            _colours(meta, "mean", WeightsInfo.mean),
+            _colours(meta, "std", WeightsInfo.std),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: its header is damaged ({error!r})") from error
+
+
+def _colours(meta: dict[str, str], name: str, default: tuple[float, ...]) -> tuple[float, ...]:
+    values = tuple(float(value) for value in json.loads(meta.get(name, json.dumps(default))))
+    if len(values) != 3:
+        raise ValueError(f"{name} has {len(values)} values, not 3")
+    return values
 
 
 def load_state(model: nn.Module, path: str | os.PathLike[str]) -> None:
