@@ -5,8 +5,10 @@ PyG's own transforms are not written again. Wrap those that are random in :class
 ``RandomJitter`` (uniform), ``RandomShear``, ``FixedPoints(n, replace=False)`` (a random subset),
 ``SamplePoints``; ``Center``, ``NormalizeScale`` and ``NormalizeRotation`` draw nothing.
 To change a whole training batch in one call, use :func:`augment_clouds`.
+Images have a package of their own, :mod:`mgic_geo.transforms.images`.
 """
 
+from . import images
 from .augment import (
     GaussianJitter,
     RandomAugment,
@@ -36,6 +38,7 @@ __all__ = [
     "Seeded",
     "augment_clouds",
     "farthest_point_sample",
+    "images",
     "normalize_sphere",
     "poisson_disk",
     "sample_surface",
