@@ -1,21 +1,22 @@
-"""Sampled clouds on disk, one file for each combination of settings."""
+"""What was made of files, kept on disk: one file for each combination of settings."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mgic_geo.io import atomic_write
+from mgic_geo.io import atomic_write, file_lock
 
+_T = TypeVar("_T")
 _VERSION = 1  # goes up when the same settings give other points
 
 
@@ -40,23 +41,65 @@ def cache_path(root: str | os.PathLike[str], prefix: str, settings: Mapping[str,
     return Path(root) / "processed" / f"{prefix}_{digest}.safetensors"
 
 
-def load_cache(path: Path) -> SampledClouds | None:
-    """Reads a cache file; :obj:`None` where it is missing or damaged."""
+def build_once(
+    path: Path,
+    load: Callable[[Path], _T | None],
+    build: Callable[[], _T],
+    save: Callable[[Path, _T], None],
+    force: bool = False,
+) -> _T:
+    """Reads a cache file, or builds and saves what belongs into it; one process at a time does.
+
+    Args:
+        path: The cache file.
+        load: Reads it; :obj:`None` where it is missing or damaged.
+        build: Makes the content.
+        save: Writes it, or decides not to.
+        force: Build again even if there is a cache.
+    """
+    found = None if force else load(path)
+    if found is None:
+        with file_lock(path.with_name(f".{path.stem}.lock")):
+            # another process may have built it while this one waited
+            found = None if force else load(path)
+            if found is None:
+                found = build()
+                save(path, found)
+    return found
+
+
+def load_tensors(path: Path, *names: str) -> tuple[list[Tensor], dict[str, Any]] | None:
+    """Reads tensors and JSON values; :obj:`None` where the file is missing or damaged."""
     try:
         with safe_open(os.fspath(path), framework="pt") as file:
-            metadata = file.metadata()
-            return SampledClouds(
-                file.get_tensor("points"),
-                file.get_tensor("labels"),
-                tuple(json.loads(metadata["names"])),
-                tuple((name, reason) for name, reason in json.loads(metadata["bad_files"])),
-            )
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+            values = {key: json.loads(text) for key, text in file.metadata().items()}
+            return [file.get_tensor(name) for name in names], values
+    except (OSError, SafetensorError, AttributeError, TypeError, ValueError):
+        return None
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], **values: Any) -> None:
+    """Writes tensors and JSON values, all or nothing."""
+    metadata = {key: json.dumps(value) for key, value in values.items()}
+    with atomic_write(path) as file:
+        file.write(save(dict(tensors), metadata))
+
+
+def load_cache(path: Path) -> SampledClouds | None:
+    """Reads a cache file; :obj:`None` where it is missing or damaged."""
+    found = load_tensors(path, "points", "labels")
+    if found is None:
+        return None
+    (points, labels), values = found
+    try:
+        bad_files = tuple((name, reason) for name, reason in values["bad_files"])
+        return SampledClouds(points, labels, tuple(values["names"]), bad_files)
+    except (KeyError, TypeError, ValueError):
         return None
 
 
 def save_cache(path: Path, clouds: SampledClouds) -> None:
-    """Writes a cache file, whole or not at all."""
-    metadata = {"names": json.dumps(clouds.names), "bad_files": json.dumps(clouds.bad_files)}
-    with atomic_write(path) as file:
-        file.write(save({"points": clouds.points, "labels": clouds.labels}, metadata))
+    """Writes a cache file, unless another time may find other shapes usable."""
+    if clouds.lasting:
+        tensors = {"points": clouds.points, "labels": clouds.labels}
+        save_tensors(path, tensors, names=clouds.names, bad_files=clouds.bad_files)

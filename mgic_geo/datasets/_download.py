@@ -9,7 +9,7 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ def download(
     sha256: str | None = None,
     timeout: float = 30.0,
     progress: bool | None = None,
+    md5: str | None = None,
 ) -> None:
     """Downloads a file from the first mirror that has it.
 
@@ -49,6 +50,7 @@ def download(
         sha256: Its checksum in hexadecimal; :obj:`None` takes what comes.
         timeout: Seconds that a server may be silent.
         progress: Whether to show a bar; :obj:`None`: where the error output is a terminal.
+        md5: Its MD5, for publishers who give no other; it finds damage, not forgery.
 
     Raises:
         DownloadError: No mirror gave the file, or not with this checksum.
@@ -57,10 +59,12 @@ def download(
     target = Path(target)
     part = target.with_name(target.name + ".part")
     target.parent.mkdir(parents=True, exist_ok=True)
+    checksums = {"sha256": sha256, "md5": md5}
+    expected = {name: value.lower() for name, value in checksums.items() if value is not None}
     reasons = []
     for url in urls:
         try:
-            _from_mirror(url, part, sha256, timeout, progress)
+            _from_mirror(url, part, expected, timeout, progress)
         except DataError:  # a full disk: give the space back
             part.unlink(missing_ok=True)
             raise
@@ -74,7 +78,7 @@ def download(
 
 
 def _from_mirror(
-    url: str, part: Path, sha256: str | None, timeout: float, progress: bool | None
+    url: str, part: Path, expected: Mapping[str, str], timeout: float, progress: bool | None
 ) -> None:
     resumed = part.exists()
     for attempt in range(_ATTEMPTS):
@@ -90,11 +94,11 @@ def _from_mirror(
                 raise
     else:
         raise _Damaged("the server refuses to send it")
-    if sha256 is None or _sha256(part) == sha256.lower():
+    if all(_digest(part, name) == value for name, value in expected.items()):
         return
     part.unlink()
     if resumed:  # what lay there may have been the culprit
-        return _from_mirror(url, part, sha256, timeout, progress)
+        return _from_mirror(url, part, expected, timeout, progress)
     raise _Damaged("what it sent has another checksum")
 
 
@@ -139,8 +143,8 @@ def _open(request: urllib.request.Request, timeout: float) -> Any:
         raise
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
+def _digest(path: Path, name: str) -> str:
+    digest = hashlib.new(name, usedforsecurity=False)
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
             digest.update(block)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def train_val_split(
-    labels: Tensor | Sequence[int], names: Sequence[str], fraction: float = 1 / 8
+    labels: Tensor | Sequence[int] | None, names: Sequence[str], fraction: float = 1 / 8
 ) -> tuple[Tensor, Tensor]:
     r"""Puts the last :math:`\lfloor n_c f \rfloor` shapes by name of each class aside.
 
@@ -18,8 +18,9 @@ def train_val_split(
     what is trained on. A class with more than one shape gives at least one.
 
     Args:
-        labels: Class index of each shape, ``[M]``.
-        names: Name of each shape.
+        labels: Class index of each shape or image, ``[M]``; :obj:`None` for images whose pixels
+            are labelled: all of them are one class then.
+        names: Their names.
         fraction: Share :math:`f` of each class, in ``[0, 1)``; 0 puts nothing aside.
 
     Returns:
@@ -30,7 +31,7 @@ def train_val_split(
     """
     if not 0 <= fraction < 1:
         raise ValueError(f"fraction must be in [0, 1), got {fraction}")
-    labels = torch.as_tensor(labels)
+    labels = torch.as_tensor([0] * len(names) if labels is None else labels)
     if len(labels) != len(names):
         raise ValueError(f"{len(labels)} labels, but {len(names)} names")
     train: list[int] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,15 @@ from typing import Any
 import numpy as np
 from torch_geometric.data import Data
 
+from mgic_geo.datasets._bad import report_bad
 from mgic_geo.datasets._base import CloudDataset, as_tensors
-from mgic_geo.datasets._cache import SampledClouds, cache_path, load_cache, save_cache
+from mgic_geo.datasets._cache import (
+    SampledClouds,
+    build_once,
+    cache_path,
+    load_cache,
+    save_cache,
+)
 from mgic_geo.datasets._npz import relabel, sample_clouds, select_split
 from mgic_geo.datasets._sampling import (
     SamplingTask,
@@ -24,7 +30,7 @@ from mgic_geo.datasets._sampling import (
 from mgic_geo.datasets._tree import SUFFIXES, ShapeFile, find_shapes
 from mgic_geo.datasets._unzip import zip_digest
 from mgic_geo.errors import DataError
-from mgic_geo.io import file_lock, load_clouds_npz
+from mgic_geo.io import load_clouds_npz
 
 
 class PointClouds(CloudDataset):
@@ -120,25 +126,11 @@ class PointClouds(CloudDataset):
             sampled = build()
         else:
             path = cache_path(root, split or "all", settings)
-            sampled = _cached(path, build, force_reload)
-        if sampled.bad_files:
-            _report(sampled, source, strict)
+            sampled = build_once(path, load_cache, build, save_cache, force_reload)
+        report_bad(sampled.bad_files, len(sampled.names), source, strict, "shapes")
         super().__init__(sampled.points, sampled.labels, names, sampled.names, root, transform)
         self.sampling, self.seed, self.split = sampling, seed, split
         self.bad_files = sampled.bad_files
-
-
-def _cached(path: Path, build: Callable[[], SampledClouds], force: bool) -> SampledClouds:
-    sampled = None if force else load_cache(path)
-    if sampled is None:
-        with file_lock(path.with_name(f".{path.stem}.lock")):
-            # another process may have built it while this one waited
-            sampled = None if force else load_cache(path)
-            if sampled is None:
-                sampled = build()
-                if sampled.lasting:
-                    save_cache(path, sampled)
-    return sampled
 
 
 def _tree_fingerprint(shapes: Sequence[ShapeFile]) -> str:
@@ -170,17 +162,4 @@ def _collect(
         names=tuple(names[i] for i in good),
         bad_files=tuple((names[i], str(error)) for i, error in bad.items()),
         lasting=not any(isinstance(error, OSError) for error in bad.values()),
-    )
-
-
-def _report(sampled: SampledClouds, source: Path, strict: bool) -> None:
-    if strict:  # the cache was made without
-        raise DataError(sampled.bad_files[0][1])
-    total = len(sampled.names) + len(sampled.bad_files)
-    shown = "\n".join(f"  {reason}" for _, reason in sampled.bad_files[:20])
-    more = len(sampled.bad_files) - 20
-    warnings.warn(
-        f"{source}: {len(sampled.bad_files)} of {total} shapes are left out:\n{shown}"
-        + (f"\n  and {more} more, see bad_files" if more > 0 else ""),
-        stacklevel=3,
     )

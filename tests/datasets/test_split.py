@@ -19,6 +19,13 @@ def test_the_last_eighth_of_each_class_by_name() -> None:
     assert train.dtype == validation.dtype == torch.int64
 
 
+def test_images_without_labels_are_one_class() -> None:
+    names = [f"scene_{i}" for i in (3, 1, 4, 0, 5, 9, 2, 6, 8, 7)]
+    train, validation = train_val_split(None, names, 0.2)
+    assert [names[i] for i in validation] == ["scene_9", "scene_8"]
+    assert len(train) == 8
+
+
 def test_nothing_aside() -> None:
     train, validation = train_val_split([0, 0, 1], ["a", "b", "c"], fraction=0)
     assert train.tolist() == [0, 1, 2]
