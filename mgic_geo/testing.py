@@ -12,6 +12,7 @@ import torch
 from scipy.spatial import ConvexHull
 from torch import Tensor, nn
 
+from mgic_geo._optional import require
 from mgic_geo.io import Mesh, write_off
 
 __all__ = [
@@ -21,11 +22,15 @@ __all__ = [
     "channel_jacobian",
     "random_clouds",
     "randomize_norms",
+    "write_tiny_image_tree",
     "write_tiny_off_tree",
+    "write_tiny_segmentation_tree",
 ]
 
 # Width, depth and height of boxes that a small network tells apart; names of ModelNet-10's classes.
 _BOXES = {"bed": (2.0, 1.6, 0.4), "dresser": (1.0, 0.5, 1.2), "monitor": (1.0, 0.1, 0.7)}
+# Colours that a small network tells apart; the first is the background of what has masks.
+_COLOURS = {"blue": (40, 60, 200), "green": (50, 190, 60), "red": (210, 50, 40)}
 
 
 def random_clouds(
@@ -85,6 +90,81 @@ def write_tiny_off_tree(
             box = corners * _BOXES[name] * rng.uniform(0.9, 1.1, 3)
             write_off(Path(folder) / name / split / f"{name}_{i + 1:04d}.off", Mesh(box, faces))
     return Path(folder)
+
+
+def write_tiny_image_tree(
+    folder: str | os.PathLike[str],
+    classes: Sequence[str] = tuple(_COLOURS),
+    images: int = 4,
+    size: tuple[int, int] = (16, 16),
+    splits: Sequence[str] = (),
+    seed: int = 0,
+) -> Path:
+    """Writes noisy images of one colour a class, as ``<split>/<class>/<class>_0001.png``.
+
+    Args:
+        folder: Where to put the tree.
+        classes: Some of ``"blue"``, ``"green"`` and ``"red"``.
+        images: Images a class and split, numbered on from split to split.
+        size: Height and width.
+        splits: Folders above the classes; none without.
+        seed: Of the noise.
+
+    Returns:
+        The folder.
+    """
+    rng = np.random.default_rng(seed)
+    for name in classes:
+        for number, split in enumerate(splits or ("",)):
+            for i in range(number * images, (number + 1) * images):
+                pixels = rng.normal(_COLOURS[name], 30.0, (*size, 3))
+                _write_png(Path(folder) / split / name / f"{name}_{i + 1:04d}.png", pixels)
+    return Path(folder)
+
+
+def write_tiny_segmentation_tree(
+    folder: str | os.PathLike[str],
+    images: int = 4,
+    size: tuple[int, int] = (24, 32),
+    splits: Sequence[str] = (),
+    seed: int = 0,
+) -> Path:
+    """Writes coloured rectangles on a background, and their classes, as ``images/scene_0001.png``.
+
+    The masks lie in ``labels/`` under the same names: 0 is the blue background, 1 a green and 2 a
+    red rectangle; a frame of one pixel is 255, to be ignored. ``classes.txt`` names the classes.
+
+    Args:
+        folder: Where to put the tree.
+        images: Images a split, numbered on from split to split.
+        size: Height and width.
+        splits: Folders above ``images`` and ``labels``; none without.
+        seed: Of noise and places.
+
+    Returns:
+        The folder.
+    """
+    rng = np.random.default_rng(seed)
+    colours = np.array(list(_COLOURS.values()))
+    for number, split in enumerate(splits or ("",)):
+        for i in range(number * images, (number + 1) * images):
+            mask = np.zeros(size, dtype=np.uint8)
+            for label in (1, 2):
+                top, left = (int(rng.integers(0, n // 2)) for n in size)
+                mask[top : top + size[0] // 2, left : left + size[1] // 3] = label
+            pixels = rng.normal(colours[mask], 30.0)
+            mask[[0, -1]] = mask[:, [0, -1]] = 255
+            name = f"scene_{i + 1:04d}.png"
+            _write_png(Path(folder) / split / "images" / name, pixels)
+            _write_png(Path(folder) / split / "labels" / name, mask)
+    (Path(folder) / "classes.txt").write_text("\n".join(_COLOURS) + "\n", encoding="utf-8")
+    return Path(folder)
+
+
+def _write_png(file: Path, pixels: np.ndarray) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    rounded = pixels.round().clip(0, 255).astype(np.uint8)
+    require("PIL.Image", "images").fromarray(rounded).save(file)
 
 
 def randomize_norms(module: nn.Module, seed: int = 0) -> nn.Module:

@@ -14,7 +14,7 @@ import pytest
 import mgic_geo
 
 PACKAGE = Path(mgic_geo.__file__).parent
-OPTIONAL = ("matplotlib", "open3d", "trimesh")
+OPTIONAL = ("PIL", "matplotlib", "open3d", "trimesh")
 
 
 def _modules() -> list[str]:
