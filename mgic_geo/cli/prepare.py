@@ -1,6 +1,7 @@
 """Download and process a data set, so that training and evaluation start at once.
 
-A shape that cannot be used is left out and named at the end; with --strict it stops the command.
+A shape or image that cannot be used is left out and named at the end; with --strict it stops the
+command.
 """
 
 from __future__ import annotations
@@ -12,17 +13,36 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from mgic_geo.datasets import NAMED_DATASETS, CloudDataset, Furniture10, open_dataset
+from mgic_geo.datasets import (
+    NAMED_DATASETS,
+    CloudDataset,
+    Furniture10,
+    ImageDataset,
+    open_dataset,
+)
+from mgic_geo.datasets._open import is_image_data
 from mgic_geo.errors import DataError
+
+_WITH_SOURCE = ("modelnet10", "cifar10", "cifar100")
+_WITHOUT_TEST = ("imagenet", "camvid", "cityscapes")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("dataset", help="modelnet10, furniture10, an npz file, or a folder")
+    parser.add_argument(
+        "dataset", help=f"{', '.join(NAMED_DATASETS)}, an npz file, a zip or a folder"
+    )
     parser.add_argument("--root", default="datasets", help="folder for downloads and caches")
     parser.add_argument(
-        "--source", help="ModelNet-10 as OFF tree, zip, PCD tree or npz; default: root, download"
+        "--source",
+        help="ModelNet-10 as OFF tree, zip, PCD tree or npz, CIFAR as archive or images; default: "
+        "root, download",
     )
-    parser.add_argument("--split", choices=["train", "test", "both"], default="both")
+    parser.add_argument(
+        "--split",
+        choices=["train", "val", "test", "both"],
+        default="both",
+        help="both: train and test, or train and val where the test split is not public",
+    )
     parser.add_argument("--num_points", type=int, default=1024, help="points a cloud")
     parser.add_argument("--sampling", choices=["surface", "fps", "poisson"], default="surface")
     parser.add_argument("--workers", type=int, help="processes (default: as many as pay)")
@@ -44,14 +64,18 @@ def run(options: Namespace) -> int:
     splits: list[str | None] = [options.split]
     if options.split == "both":
         named = options.dataset in NAMED_DATASETS
-        splits = ["train", "test"] if named else [None]  # None: all that is there
+        second = "val" if options.dataset in _WITHOUT_TEST else "test"
+        splits = ["train", second] if named else [None]  # None: all that is there
     for split in splits:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the report below is complete
             dataset = _open(options, split)
         bad = getattr(dataset, "bad_files", ())
+        what = "images"
+        if isinstance(dataset, CloudDataset):
+            what = f"shapes of {dataset.num_points} points"
         print(
-            f"{split or options.dataset}: {len(dataset)} shapes of {dataset.num_points} points in "
+            f"{split or options.dataset}: {len(dataset)} {what} in "
             f"{dataset.num_classes} classes" + (f", {len(bad)} left out" if bad else "")
         )
         for name, reason in bad:
@@ -59,18 +83,23 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def _open(options: Namespace, split: str | None) -> CloudDataset:
+def _open(options: Namespace, split: str | None) -> CloudDataset | ImageDataset:
     if options.dataset == "furniture10":  # which open_dataset makes in memory
         root = Path(options.root) / "furniture10"
         return Furniture10(root, str(split), num_points=options.num_points)
-    settings: dict[str, Any] = {
-        name: options[name] for name in ("num_points", "sampling", "workers", "strict")
-    }
-    if options.dataset == "modelnet10":
+    settings: dict[str, Any] = {"strict": options.strict}
+    if not is_image_data(options.dataset):
+        settings |= {name: options[name] for name in ("num_points", "sampling", "workers")}
+    if options.dataset in _WITH_SOURCE:
         settings["source"] = options.source
     elif options.source is not None:
-        raise DataError(f"--source is for modelnet10; {options.dataset} is its own source")
-    return open_dataset(options.dataset, options.root, split, **settings)
+        raise DataError(
+            f"--source is for {', '.join(_WITH_SOURCE)}; {options.dataset} is its own source"
+        )
+    dataset: CloudDataset | ImageDataset = open_dataset(
+        options.dataset, options.root, split, **settings
+    )
+    return dataset
 
 
 def _check_furniture(options: Namespace) -> None:

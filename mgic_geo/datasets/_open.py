@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mgic_geo.datasets._base import CloudDataset
+from mgic_geo.datasets._open_images import IMAGE_DATASETS, open_images
+from mgic_geo.datasets._tree import SUFFIXES
 from mgic_geo.datasets.clouds import PointClouds
 from mgic_geo.datasets.furniture import Furniture10
+from mgic_geo.datasets.images._files import SUFFIXES as IMAGE_SUFFIXES
 from mgic_geo.datasets.modelnet import ModelNet10
 from mgic_geo.errors import DataError
 
-NAMED_DATASETS = ("furniture10", "modelnet10")
+NAMED_DATASETS = ("furniture10", "modelnet10", *IMAGE_DATASETS)
+
+_LOOKED_AT = 2000  # files that tell a folder of shapes from one of images
 
 
 def open_dataset(
@@ -21,16 +26,25 @@ def open_dataset(
     split: str | None = None,
     num_points: int = 1024,
     **settings: Any,
-) -> CloudDataset:
-    """Opens ``furniture10``, ``modelnet10``, an NPZ file or a folder of shapes.
+) -> Any:
+    """Opens a data set of point clouds or of images by its name, or a user's own files.
+
+    Names of clouds are ``furniture10`` and ``modelnet10``, of images ``cifar10``, ``cifar100``,
+    ``imagenet``, ``camvid`` and ``cityscapes``. An NPZ file or a folder of shapes becomes
+    :class:`PointClouds`; a zip or a folder of images :class:`ImageFolder`, or, with ``images/``
+    and ``labels/`` in it, :class:`SegmentationFolder`. Of images, the classes of CIFAR-10 at
+    32 x 32 pixels and the file names of CamVid are recognised, too.
 
     Args:
         data: One of those names, or a path.
-        root: Folder for downloads and sampled clouds, a folder below it for each data set.
-        split: ``"train"`` or ``"test"``; by default the training split of a named data set, and all
-            clouds of a file or folder.
-        num_points: Points a cloud.
+        root: Folder for downloads and caches, a folder below it for each data set.
+        split: ``"train"``, ``"test"``, or for some images ``"val"``; by default the training split,
+            and all clouds of a file or folder.
+        num_points: Points a cloud; images have none.
         **settings: Further arguments of the data set's class.
+
+    Returns:
+        A :class:`CloudDataset` or an :class:`ImageDataset`.
 
     Raises:
         DataError: There is no such data set, or not this split of it.
@@ -39,13 +53,28 @@ def open_dataset(
         return Furniture10(None, split or "train", num_points=num_points, **settings)
     if data == "modelnet10":
         return ModelNet10(Path(root) / data, split or "train", num_points, **settings)
+    if data in IMAGE_DATASETS:
+        return open_images(data, Path(root) / data, split, **settings)
     source = Path(data)
     if not source.exists():
         raise DataError(
-            f"no data set {data!r}: give {', '.join(NAMED_DATASETS)}, an npz file or a folder "
-            "of shapes"
+            f"no data set {data!r}: give {', '.join(NAMED_DATASETS)}, an npz file, a folder "
+            "of shapes, or a folder or zip of images"
         )
     cache = Path(root) / source.resolve().stem
     if cache.resolve() == source.resolve():
         cache = cache.with_name(f"{cache.name}-sampled")  # never among the user's class folders
+    if is_image_data(data):
+        return open_images(data, cache, split, **settings)
     return PointClouds(source, cache, split=split, num_points=num_points, **settings)
+
+
+def is_image_data(data: str) -> bool:
+    """Whether :func:`open_dataset` gives images for this name or path."""
+    source = Path(data)
+    if data in NAMED_DATASETS or not source.is_dir():
+        return data in IMAGE_DATASETS or source.suffix.lower() == ".zip"
+    files = (name for _, _, names in os.walk(source, followlinks=True) for name in names)
+    first = [Path(name).suffix.lower() for name in islice(files, _LOOKED_AT)]
+    # shapes may lie beside images of their textures
+    return not any(s in SUFFIXES for s in first) and any(s in IMAGE_SUFFIXES for s in first)

@@ -10,6 +10,7 @@ from mgic_geo.cli import prepare
 from mgic_geo.datasets import Furniture10
 from mgic_geo.datasets.furniture import furniture_mesh, write_off_tree
 from mgic_geo.io import write_off
+from mgic_geo.testing import write_tiny_image_tree
 
 Cli = Callable[..., Any]
 
@@ -98,3 +99,20 @@ def test_refusals(cli: Cli, tree: Path, arguments: tuple[Any, ...], text: str) -
     done = cli("prepare", *arguments)
     assert (done.code, done.out) == (1, "")
     assert text in done.err
+
+
+def test_images(cli: Cli, tmp_path: Path) -> None:
+    pytest.importorskip("PIL", reason="Pillow (extra images) is not installed")
+    tree = write_tiny_image_tree(tmp_path / "photos", images=2)
+    done = cli("prepare", "photos", "--root", "cache")
+    assert (done.code, done.out, done.err) == (0, "photos: 6 images in 3 classes\n", "")
+    (tree / "red" / "red_0002.png").write_text("nothing")
+    done = cli("prepare", "photos", "--root", "cache")
+    assert done.out == "photos: 5 images in 3 classes, 1 left out\n"
+    assert done.err.startswith("left out red/red_0002: ")
+    assert cli("prepare", "photos", "--root", "cache", "--strict").code == 1
+    write_tiny_image_tree(tmp_path / "cache" / "imagenet" / "raw", splits=("train", "val"))
+    assert cli("prepare", "imagenet", "--root", "cache").out.splitlines() == [
+        "train: 12 images in 3 classes",
+        "val: 12 images in 3 classes",
+    ]
