@@ -7,6 +7,12 @@ elsewhere: other devices and types, neither installed, ``MGIC_GEO_KERNELS=torch`
 from mgic_geo.kernels._dispatch import kernel_backend
 from mgic_geo.kernels.correction import correction, correction_reference
 from mgic_geo.kernels.diff_conv import derive, diff_conv, diff_conv_reference
+from mgic_geo.kernels.grouped_conv import (
+    grouped_conv,
+    grouped_conv_reference,
+    pack_conv_bias,
+    pack_conv_weight,
+)
 from mgic_geo.kernels.neighbor_max import neighbor_max
 from mgic_geo.kernels.norm_act import norm_act, norm_act_reference
 from mgic_geo.kernels.pointwise import grouped_pointwise, grouped_pointwise_reference
@@ -17,10 +23,14 @@ __all__ = [
     "derive",
     "diff_conv",
     "diff_conv_reference",
+    "grouped_conv",
+    "grouped_conv_reference",
     "grouped_pointwise",
     "grouped_pointwise_reference",
     "kernel_backend",
     "neighbor_max",
     "norm_act",
     "norm_act_reference",
+    "pack_conv_bias",
+    "pack_conv_weight",
 ]

@@ -1,5 +1,9 @@
 """Networks, by name."""
 
+from mgic_geo.models import mobilenetv3 as _mobilenetv3  # noqa: F401  (registers its models)
+from mgic_geo.models import resnet as _resnet  # noqa: F401
+from mgic_geo.models.image_classifier import ImageClassifier
+from mgic_geo.models.lraspp import LRASPP
 from mgic_geo.models.point_classifier import PointClassifier
 from mgic_geo.models.registry import (
     create_model,
@@ -21,6 +25,8 @@ from mgic_geo.models.weights import (
 
 __all__ = [
     "DEFAULT_WEIGHTS",
+    "LRASPP",
+    "ImageClassifier",
     "PointClassifier",
     "WeightsInfo",
     "create_model",

@@ -7,17 +7,18 @@ import functools
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mgic_geo.graph import DifferentialOperators
 from mgic_geo.kernels import diff_conv
 from mgic_geo.nn.conv import DiffGCNConv, EdgeConv
+from mgic_geo.nn.fused_conv import FusedConv
 from mgic_geo.nn.graph_block import Graph, GraphBlock
 from mgic_geo.nn.mgic import MGIC
 from mgic_geo.nn.mlp import DenseBlock
 from mgic_geo.nn.norm import BatchNorm
 from mgic_geo.nn.pointwise import GroupedPointwise
 from mgic_geo.nn.shortcut import DepthwiseShortcut
+from mgic_geo.nn.vision.conv import ConvNormAct, act_name
 
 
 def fuse(model: nn.Module) -> nn.Module:
@@ -61,6 +62,9 @@ def _(module: MGIC) -> nn.Module:
         if isinstance(norm, BatchNorm):
             _fold(module.prolongations[j], norm)
             module.norms[j] = nn.Identity()
+            if module.channel_axis == 1:
+                for maps in (module.restrictions, module.prolongations):
+                    maps[j] = _image_map(maps[j])
     if module.shortcut is not None:
         module.shortcut = _fused(module.shortcut)
     for j, block in enumerate(module.blocks):
@@ -70,10 +74,31 @@ def _(module: MGIC) -> nn.Module:
 
 @_fused.register
 def _(module: DepthwiseShortcut) -> nn.Module:
-    if isinstance(module.norm, BatchNorm):
-        module.conv = fuse_conv_bn_eval(module.conv, module.norm)
-        module.norm = nn.Identity()
-    return module
+    return _fused_conv(module.conv, module.norm, "none") or module
+
+
+@_fused.register
+def _(module: ConvNormAct) -> nn.Module:
+    return _fused_conv(module.conv, module.norm, act_name(module.act)) or module
+
+
+def _fused_conv(conv: nn.Conv2d, norm: nn.Module, act: str) -> FusedConv | None:
+    """Convolution, norm and activation as one; None for norms that cannot be folded."""
+    weight, bias = conv.weight, conv.bias
+    if isinstance(norm, BatchNorm):
+        scale, shift = norm.scale_and_shift()
+        bias = shift if bias is None else shift + scale * bias
+        weight = weight * scale.view(-1, 1, 1, 1)
+    elif not isinstance(norm, nn.Identity):
+        return None
+    return FusedConv(weight, bias, conv.stride[0], conv.dilation[0], conv.groups, act)
+
+
+def _image_map(layer: nn.Module) -> FusedConv:
+    """A pointwise map of images as a convolution."""
+    assert isinstance(layer, GroupedPointwise)
+    weight = layer.weight.flatten(0, 1).unflatten(1, (-1, 1, 1))
+    return FusedConv(weight, layer.bias, groups=layer.groups)
 
 
 @_fused.register

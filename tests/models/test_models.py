@@ -29,7 +29,8 @@ from mgic_geo.profiling import profile_model
 from mgic_geo.testing import assert_permutation_equivariant, random_clouds, randomize_norms
 
 SNAPSHOT = Path(__file__).with_name("snapshot.json")
-ALL = pytest.mark.parametrize("name", list_models())
+POINTS = list_models(task="points")
+ALL = pytest.mark.parametrize("name", POINTS)
 
 
 def build(name: str, **kwargs: Any) -> PointClassifier:
@@ -45,8 +46,8 @@ def clouds(num_clouds: int = 3, ragged: bool = False) -> tuple[Tensor, Tensor]:
 
 
 def test_the_four_backbones_are_registered() -> None:
-    assert list_models() == ["dgcnn", "diffgcn", "mgic_diffgcn", "mgic_edgeconv"]
-    assert list_models("mgic_*") == ["mgic_diffgcn", "mgic_edgeconv"]
+    assert POINTS == ["dgcnn", "diffgcn", "mgic_diffgcn", "mgic_edgeconv"]
+    assert list_models("mgic_*", "points") == ["mgic_diffgcn", "mgic_edgeconv"]
     assert all(describe_model(name).endswith(".") for name in list_models())
 
 
@@ -118,7 +119,7 @@ def test_weights_travel(name: str, tmp_path: Path) -> None:
     assert not loaded.training
     pos, batch = clouds()
     assert torch.equal(loaded(pos, batch), model(pos, batch))
-    other = create_model(next(n for n in list_models() if n != name), width=32, num_classes=5)
+    other = create_model(next(n for n in POINTS if n != name), width=32, num_classes=5)
     with pytest.raises(CheckpointError, match="weights of another model"):
         load_state(other, file)
     with pytest.raises(CheckpointError, match=r"'fc.\w+' is \[5.*expected \[7"):
@@ -174,7 +175,7 @@ def test_inductor_gives_the_same(name: str) -> None:
     torch.testing.assert_close(compiled(**arguments), model(**arguments), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", list_models("mgic_*"))
+@pytest.mark.parametrize("name", list_models("mgic_*", "points"))
 def test_transfers_stay_positive_averages(name: str) -> None:
     model = create_model(name)
     transfers = [m for m in model.modules() if isinstance(m, Restriction | Prolongation)]
@@ -214,7 +215,7 @@ def test_without_classes_the_features_come_out(name: str) -> None:
 
 
 def test_mgic_diffgcn_is_small_and_smaller_than_its_twin() -> None:
-    count = {n: sum(p.numel() for p in create_model(n).parameters()) for n in list_models()}
+    count = {n: sum(p.numel() for p in create_model(n).parameters()) for n in POINTS}
     assert count["mgic_diffgcn"] <= 110_000
     assert count["mgic_diffgcn"] < count["diffgcn"] / 2
 
@@ -233,7 +234,7 @@ def describe(name: str) -> dict[str, Any]:
 
 def test_snapshot() -> None:
     # names and shapes that stored weights rely on; MGIC_GEO_SNAPSHOT=write accepts new ones
-    found = {name: describe(name) for name in list_models()}
+    found = {name: describe(name) for name in POINTS}
     if os.environ.get("MGIC_GEO_SNAPSHOT") == "write":
         SNAPSHOT.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     assert found == json.loads(SNAPSHOT.read_text("utf-8"))

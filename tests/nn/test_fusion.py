@@ -27,7 +27,7 @@ def norms(module: nn.Module) -> int:
 
 
 @pytest.mark.parametrize("width", [32, 48])
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", list_models(task="points"))
 def test_fused_models_are_the_same(name: str, width: int) -> None:
     pos, batch = random_clouds(3, 50)
     model = randomize_norms(create_model(name, width=width, num_classes=4)).eval()
@@ -42,7 +42,7 @@ def test_fused_models_are_the_same(name: str, width: int) -> None:
         assert torch.equal(value, before[key])
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", list_models(task="points"))
 def test_no_norm_is_left(name: str) -> None:
     assert norms(create_model(name)) > 0
     assert norms(mgic_geo.fuse(create_model(name))) == 0

@@ -1,5 +1,6 @@
 """The fused operators on the CPU, compiled by Numba at their first use and cached."""
 
+from mgic_geo.kernels._cpu.conv import grouped_conv_forward
 from mgic_geo.kernels._cpu.correction import correction_backward, correction_forward
 from mgic_geo.kernels._cpu.diff_conv import diff_conv_backward, diff_conv_forward, diff_conv_plan
 from mgic_geo.kernels._cpu.norm import norm_act_backward, norm_act_forward
@@ -16,6 +17,7 @@ __all__ = [
     "diff_conv_backward",
     "diff_conv_forward",
     "diff_conv_plan",
+    "grouped_conv_forward",
     "machine",
     "norm_act_backward",
     "norm_act_forward",

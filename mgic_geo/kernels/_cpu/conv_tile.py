@@ -1,0 +1,157 @@
+"""The inner loops of grouped convolutions: some pixels of one group, straight from the image."""
+
+# mypy: disable-error-code="no-untyped-def, has-type, misc"
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from mgic_geo.kernels._cpu.vector import Emitter
+
+BIAS, RESIDUAL, RELU, HARDSWISH = 1, 2, 4, 8
+_UNROLL = 4
+
+
+@intrinsic(prefer_literal=True)
+def conv_tile(
+    typing, x, zeros, rows, place, weights, bias, residual, y, group, first, count,
+    size, out, epilogue, pixels, columns,
+):  # fmt: skip
+    """y[first + i] = bias + sum over taps of the group's weights times x[rows[tap, place + i]].
+
+    ``pixels`` pixels at once, of which the first ``count`` exist, and ``columns`` registers of
+    outputs; these two are constants of the generated code. ``rows`` has a row a tap; a number below
+    0 is a pixel of zeros. ``weights[group, tap, c, o]`` and ``bias[group, o]`` are filled up to
+    whole registers of outputs, of which ``out`` exist. Then as ``epilogue`` says: plus
+    ``residual``, activation.
+    """
+    height, widest = pixels.literal_value, columns.literal_value
+
+    def generate(context, builder, signature, args):
+        o = Emitter(context, builder, x)
+        given = (0, 1, 2, 4, 5, 6, 7)
+        image, nothing, table, weight, shifts, rest, target = o.pointers(
+            [signature.args[i] for i in given], [args[i] for i in given]
+        )
+        place_, group_, first_, count_, inputs, outputs, after = args[3], *args[8:14]
+        stride, stride_out = o.columns(x, args[0]), o.columns(y, args[7])
+        steps, taps = o.columns(rows, args[2]), _height(o, rows, args[2])
+        registers = o.ceil_div(outputs, o.lanes)
+        # Apart from the sums: what is indexed does not stay in a register.
+        spare = o.variables(1)[0]
+        row = o.mul(registers, o.lanes)
+
+        def multiply(column, width):
+            sums = [o.variables(width) for _ in range(height)]
+            with o.loop(taps) as (t, _):
+                pointers = []
+                for i in range(height):
+                    at = o.index(table, o.add(o.mul(t, steps), place_, i))
+                    inside = builder.icmp_signed(">=", at, o.constant(0))
+                    start = o.add(o.mul(at, stride), o.mul(group_, inputs))
+                    pointers.append(builder.select(inside, builder.gep(image, [start]), nothing))
+                base = o.mul(o.add(o.mul(group_, taps), t), inputs, row)
+
+                def product(c):
+                    at = o.add(base, o.mul(c, row), column)
+                    w = [o.load(weight, o.add(at, v * o.lanes)) for v in range(width)]
+                    for i in range(height):
+                        f = o.splat(pointers[i], c)
+                        for v in range(width):
+                            o.accumulate(f, w[v], sums[i][v])
+
+                whole = builder.udiv(inputs, o.constant(_UNROLL))
+                with o.loop(whole) as (part, _):
+                    for u in range(_UNROLL):
+                        product(o.add(o.mul(part, _UNROLL), u))
+                with o.loop(inputs, o.mul(whole, _UNROLL)) as (c, _):
+                    product(c)
+            return sums
+
+        def finish(sums, column, width):
+            for i in range(height):
+                with builder.if_then(builder.icmp_signed("<", o.constant(i), count_)):
+                    for v in range(width):
+                        own = o.add(column, v * o.lanes)
+                        at = o.add(o.mul(o.add(first_, i), stride_out), o.mul(group_, outputs), own)
+                        full = builder.icmp_signed("<=", o.add(own, o.lanes), outputs)
+                        lanes = builder.sub(outputs, own)
+                        value = sums[i][v]
+                        with _asked(o, after, BIAS):
+                            shift = o.load(shifts, o.add(o.mul(group_, row), own))
+                            builder.store(builder.fadd(builder.load(value), shift), value)
+                        with _asked(o, after, RESIDUAL):
+                            more = _load(o, rest, at, full, lanes, spare)
+                            builder.store(builder.fadd(builder.load(value), more), value)
+                        with _asked(o, after, RELU):
+                            builder.store(o.relu(builder.load(value)), value)
+                        with _asked(o, after, HARDSWISH):
+                            builder.store(_hardswish(o, builder.load(value)), value)
+                        _store(o, builder.load(value), target, at, full, lanes, spare)
+
+        whole = builder.udiv(registers, o.constant(widest))
+        with o.loop(whole) as (part, _):
+            column = o.mul(part, widest * o.lanes)
+            finish(multiply(column, widest), column, widest)
+        if widest > 1:
+            with o.loop(registers, o.mul(whole, widest)) as (part, _):
+                column = o.mul(part, o.lanes)
+                finish(multiply(column, 1), column, 1)
+        return context.get_dummy_value()
+
+    return types.void(
+        x, zeros, rows, place, weights, bias, residual, y, group, first, count,
+        size, out, epilogue, pixels, columns,
+    ), generate  # fmt: skip
+
+
+def _height(o, ty, value):
+    shape = cgutils.create_struct_proxy(ty)(o.context, o.builder, value=value).shape
+    return o.builder.extract_value(shape, 0)
+
+
+def _asked(o, after, bit):
+    return o.builder.if_then(
+        o.builder.icmp_signed("!=", o.builder.and_(after, o.constant(bit)), o.constant(0))
+    )
+
+
+def _hardswish(o, value):
+    """x clip(x + 3, 0, 6) / 6; NaN stays NaN."""
+    gate = o.relu(o.builder.fadd(value, o.number(3.0)))
+    over = o.builder.fcmp_ordered(">", gate, o.number(6.0))
+    gate = o.builder.select(over, o.number(6.0), gate)
+    return o.builder.fmul(o.builder.fmul(value, gate), o.number(1.0 / 6.0))
+
+
+def _load(o, pointer, at, full, lanes, spare):
+    """A register, or its first ``lanes`` numbers with anything behind."""
+    found = o.variables(1)[0]
+    with o.builder.if_else(full) as (whole, part):
+        with whole:
+            o.builder.store(o.load(pointer, at), found)
+        with part:
+            with o.loop(lanes) as (lane, _):
+                number = o.builder.load(o.builder.gep(pointer, [o.add(at, lane)]))
+                o.builder.store(number, _lane(o, spare, lane))
+            o.builder.store(o.builder.load(spare), found)
+    return o.builder.load(found)
+
+
+def _store(o, value, pointer, at, full, lanes, spare):
+    with o.builder.if_else(full) as (whole, part):
+        with whole:
+            o.store(value, pointer, at)
+        with part:
+            o.builder.store(value, spare)
+            with o.loop(lanes) as (lane, _):
+                number = o.builder.load(_lane(o, spare, lane))
+                o.builder.store(number, o.builder.gep(pointer, [o.add(at, lane)]))
+
+
+def _lane(o, variable, lane):
+    place = o.builder.bitcast(variable, ir.PointerType(o.scalar))
+    return o.builder.gep(place, [lane])

@@ -1,0 +1,141 @@
+"""Residual blocks."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.nn.inits import reset
+
+from mgic_geo.nn.norm import Norm
+from mgic_geo.nn.vision.conv import ConvNormAct
+
+
+class PadShortcut(nn.Module):
+    """Takes every ``stride``-th pixel and fills up with channels of zeros: no parameters.
+
+    Args:
+        in_channels: Input channels.
+        out_channels: Output channels, at least as many.
+        stride: Stride in both directions.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__()
+        if out_channels < in_channels:
+            raise ValueError(f"cannot pad {in_channels} channels to {out_channels}")
+        self.before = (out_channels - in_channels) // 2
+        self.after = out_channels - in_channels - self.before
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x[:, :, :: self.stride, :: self.stride]
+        return F.pad(x, (0, 0, 0, 0, self.before, self.after))
+
+
+def projection(in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:
+    """The dense shortcut of a ResNet: a 1x1 convolution and a norm."""
+    return ConvNormAct(in_channels, out_channels, 1, stride, act="none")
+
+
+class _Residual(nn.Module):
+    """What the two blocks share: the sum of the last convolution and the shortcut."""
+
+    convs: nn.ModuleList
+
+    def __init__(self, convs: list[nn.Module], shortcut: nn.Module | None, changes: bool) -> None:
+        super().__init__()
+        if changes and shortcut is None:
+            raise ValueError("a block that changes channels or resolution needs a shortcut")
+        self.convs = nn.ModuleList(convs)
+        self.shortcut = shortcut
+
+    def reset_parameters(self) -> None:
+        reset(self.convs)
+        reset(self.shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        for conv in self.convs[:-1]:
+            y = conv(y)
+        rest = x if self.shortcut is None else self.shortcut(x)
+        return cast(Tensor, self.convs[-1](y, rest))
+
+
+class BasicBlock(_Residual):
+    r"""Two 3x3 convolutions, :math:`\sigma(S x + N K_2\, \sigma(N K_1 x))`.
+
+    Dense (``groups=1``) it is the block of small ResNets; in groups the relaxation of an MGIC block
+    (section 2.2 of `MGIC <https://arxiv.org/abs/2011.09128>`_).
+
+    Args:
+        in_channels: Input channels.
+        out_channels: Output channels.
+        stride: Stride of the first convolution.
+        groups: Groups of both.
+        shortcut: :math:`S`; the identity by default, where nothing changes.
+        norm: As in :class:`~mgic_geo.nn.MGIC`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int = 1,
+        groups: int = 1,
+        shortcut: nn.Module | None = None,
+        norm: Norm = "batch",
+    ) -> None:
+        super().__init__(
+            [
+                ConvNormAct(in_channels, out_channels, 3, stride, groups, norm=norm),
+                ConvNormAct(out_channels, out_channels, 3, 1, groups, norm=norm),
+            ],
+            shortcut,
+            stride != 1 or in_channels != out_channels,
+        )
+
+
+class Bottleneck(_Residual):
+    r"""Three convolutions, :math:`\sigma(S x + N K_3\, \sigma(N K_2\, \sigma(N K_1 x)))`.
+
+    :math:`K_1` and :math:`K_3` are 1x1, :math:`K_2` is 3x3.
+
+    Equation (2.2) of `MGIC <https://arxiv.org/abs/2011.09128>`_; in groups the relaxation of an
+    MGIC block.
+
+    Args:
+        in_channels: Input channels.
+        out_channels: Output channels.
+        stride: Stride of the 3x3 convolution.
+        groups: Groups of all three.
+        shortcut: :math:`S`; the identity by default, where nothing changes.
+        expansion: ``out_channels`` over the channels of the 3x3 convolution.
+        norm: As in :class:`~mgic_geo.nn.MGIC`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int = 1,
+        groups: int = 1,
+        shortcut: nn.Module | None = None,
+        expansion: int = 4,
+        norm: Norm = "batch",
+    ) -> None:
+        if out_channels % expansion:
+            raise ValueError(
+                f"out_channels = {out_channels} is no multiple of expansion = {expansion}"
+            )
+        planes = out_channels // expansion
+        super().__init__(
+            [
+                ConvNormAct(in_channels, planes, 1, 1, groups, norm=norm),
+                ConvNormAct(planes, planes, 3, stride, groups, norm=norm),
+                ConvNormAct(planes, out_channels, 1, 1, groups, norm=norm),
+            ],
+            shortcut,
+            stride != 1 or in_channels != out_channels,
+        )

@@ -1,0 +1,35 @@
+"""Channel attention."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.nn.inits import reset
+
+from mgic_geo.nn.pointwise import check_groups
+
+
+class SqueezeExcite(nn.Module):
+    r"""Scales the channels by their means, :math:`x \cdot h(W_2\, \sigma(W_1 \bar x))`.
+
+    :math:`h` is the hard sigmoid, :math:`\sigma` the ReLU, :math:`\bar x` the mean over the pixels.
+
+    Args:
+        channels: Channels, a multiple of ``groups``.
+        squeezed: Channels between the two maps, a multiple of ``groups``.
+        groups: Groups of both maps.
+    """
+
+    def __init__(self, channels: int, squeezed: int, groups: int = 1) -> None:
+        super().__init__()
+        check_groups(groups, channels=channels, squeezed=squeezed)
+        self.reduce = nn.Conv2d(channels, squeezed, 1, groups=groups)
+        self.expand = nn.Conv2d(squeezed, channels, 1, groups=groups)
+
+    def reset_parameters(self) -> None:
+        reset(self.reduce)
+        reset(self.expand)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.mean(dim=(2, 3), keepdim=True)
+        return x * F.hardsigmoid(self.expand(F.relu(self.reduce(mean))))
