@@ -64,6 +64,19 @@ def _correction_backward(
     return 4 * delta[0] * weight.numel()
 
 
+@register_flop_formula(_OPS.diff_cycle)
+def _diff_cycle(x: torch.Size, parameters: list[torch.Size], *_: Any, **__: Any) -> int:
+    # maps, restrictions and prolongations; scales and shifts of norms have one axis
+    return 2 * x[0] * sum(weight.numel() for weight in parameters if len(weight) > 1)
+
+
+@register_flop_formula(_OPS.diff_cycle_backward)
+def _diff_cycle_backward(
+    grad: torch.Size, x: torch.Size, parameters: list[torch.Size], *_: Any, **__: Any
+) -> int:
+    return 2 * _diff_cycle(x, parameters)
+
+
 @register_flop_formula(_OPS.grouped_pointwise_weight_grad)
 def _pointwise_weight_grad(grad: torch.Size, x: torch.Size, groups: int, **_: Any) -> int:
     return 2 * x[0] * x[1] * grad[1] // groups

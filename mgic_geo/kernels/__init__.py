@@ -7,6 +7,7 @@ elsewhere: other devices and types, neither installed, ``MGIC_GEO_KERNELS=torch`
 from mgic_geo.kernels._dispatch import kernel_backend
 from mgic_geo.kernels.correction import correction, correction_reference
 from mgic_geo.kernels.diff_conv import derive, diff_conv, diff_conv_reference
+from mgic_geo.kernels.diff_cycle import diff_cycle, diff_cycle_reference
 from mgic_geo.kernels.grouped_conv import (
     grouped_conv,
     grouped_conv_reference,
@@ -23,6 +24,8 @@ __all__ = [
     "derive",
     "diff_conv",
     "diff_conv_reference",
+    "diff_cycle",
+    "diff_cycle_reference",
     "grouped_conv",
     "grouped_conv_reference",
     "grouped_pointwise",

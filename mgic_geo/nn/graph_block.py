@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 from torch import Tensor, nn
 
 from mgic_geo.graph import DifferentialOperators, Neighborhoods
-from mgic_geo.nn.norm import make_norm, norm_relu_add
+from mgic_geo.kernels.diff_cycle import diff_cycle, has_diff_cycle
+from mgic_geo.nn.conv import DiffGCNConv
+from mgic_geo.nn.norm import BatchNorm, make_norm, norm_relu_add, track_statistics
+from mgic_geo.nn.transfer import Prolongation, Restriction
+
+if TYPE_CHECKING:
+    from mgic_geo.nn.mgic import MGIC
 
 Graph = DifferentialOperators | Neighborhoods
 
@@ -27,3 +35,49 @@ class GraphBlock(nn.Module):
 
     def forward(self, x: Tensor, graph: Graph) -> Tensor:
         return norm_relu_add(self.norm, self.conv(x, graph), True, x if self.residual else None)
+
+    @staticmethod
+    def run_cycle(layer: MGIC, x: Tensor, graph: Graph) -> Tensor | None:
+        """All grids of ``layer`` as one operator, or None where that would not be the same.
+
+        It is for training with the relaxations that :func:`mgic_geo.kernels.diff_cycle` has.
+        """
+        if not isinstance(graph, DifferentialOperators) or not _fits(layer):
+            return None
+        parameters: list[Tensor] = []
+        norms: list[BatchNorm] = []
+        for j, block in enumerate(cast("list[GraphBlock]", list(layer.blocks))):
+            norm = cast(BatchNorm, block.norm)
+            parameters += [cast(DiffGCNConv, block.conv).mix(), norm.weight, norm.bias]
+            norms.append(norm)
+            if j < len(layer.norms):
+                norm = cast(BatchNorm, layer.norms[j])
+                down = cast(Restriction, layer.restrictions[j])
+                up = cast(Prolongation, layer.prolongations[j])
+                parameters += [down.weight, up.weight, norm.weight, norm.bias]
+                norms.append(norm)
+        if any(p.dtype != x.dtype for p in parameters) or not has_diff_cycle(x, parameters):
+            return None
+        y, statistics, _ = diff_cycle(x, parameters, *graph, norms[0].eps)
+        track_statistics(norms[::-1], statistics[::2], statistics[1::2], x.size(0))
+        return y
+
+
+def _fits(layer: MGIC) -> bool:
+    """Whether each part of ``layer`` is of the kind that the operator computes, and none is seen
+    by a hook, which it would not call."""
+    norms = list(layer.norms)
+    if not layer.training or not norms or layer.channel_axis != -1:
+        return False
+    for block in layer.blocks:
+        if type(block) is not GraphBlock or not block.residual:
+            return False
+        if type(block.conv) is not DiffGCNConv or block.conv.bias is not None:
+            return False
+        norms.append(block.norm)
+    if any(type(norm) is not BatchNorm or not norm.training for norm in norms):
+        return False
+    if len({norm.eps for norm in cast("list[BatchNorm]", norms)}) > 1:
+        return False
+    inside = (module for child in layer.children() for module in child.modules())
+    return not any(module._forward_hooks or module._forward_pre_hooks for module in inside)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -65,19 +65,28 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         scale = self.weight * (var + self.eps).rsqrt()
         return scale, self.bias - mean * scale
 
-    @torch.no_grad()
     def track(self, mean: Tensor, var: Tensor, count: int) -> None:
         """Moves the running statistics to those of a batch of ``count`` entries."""
-        self.num_batches_tracked.add_(1)
-        momentum = self.momentum
-        if momentum is None:
-            momentum = 1.0 / float(self.num_batches_tracked)
-        self.running_mean.lerp_(mean.detach(), momentum)
-        self.running_var.lerp_(var.detach() * (count / (count - 1)), momentum)
+        track_statistics([self], [mean], [var], count)
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
             raise ValueError(f"BatchNorm needs at least 2 dimensions, got {input.dim()}")
+
+
+@torch.no_grad()
+def track_statistics(
+    norms: Sequence[BatchNorm], means: Sequence[Tensor], variances: Sequence[Tensor], count: int
+) -> None:
+    """:meth:`BatchNorm.track` of several norms together."""
+    torch._foreach_add_([norm.num_batches_tracked for norm in norms], 1)
+    unbiased = torch._foreach_mul(list(variances), count / (count - 1))
+    for norm, mean, var in zip(norms, means, unbiased):
+        momentum = norm.momentum
+        if momentum is None:
+            momentum = 1.0 / float(norm.num_batches_tracked)
+        norm.running_mean.lerp_(mean, momentum)
+        norm.running_var.lerp_(var, momentum)
 
 
 def norm_relu_add(

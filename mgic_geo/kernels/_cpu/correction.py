@@ -11,7 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgic_geo.kernels._cpu.pointwise import add_up, group_sums, packed_forward, pointwise_plan
+from mgic_geo.kernels._cpu.pointwise import (
+    add_up,
+    group_sums,
+    packed_forward,
+    packed_pair,
+    pointwise_plan,
+)
 from mgic_geo.kernels._dispatch import arrays
 
 
@@ -106,13 +112,13 @@ def correction_backward(
     rows, itemsize = delta.size(0), delta.element_size()
     forward = pointwise_plan(groups, size, out, itemsize)
     sums = add_up(group_sums(forward, delta, grad, None), forward.pack(itemsize))
-    back, own = (pointwise_plan(groups, width, size, itemsize) for width in (out, size))
+    back = pointwise_plan(groups, out, size, itemsize)
     parameters = arrays(weight, scale, mean, var, center, spread)
     of_weight, of_scale, of_shift, of_grad, of_delta, bias = _tensors(
         _unfold(sums, *parameters, eps, rows, back.pack(itemsize))
     )
-    rest = packed_forward(own, delta, of_delta, bias, None)
-    return packed_forward(back, grad, of_grad, None, rest), of_weight, of_scale, of_shift
+    given = packed_pair(back, grad, of_grad, bias, delta, of_delta)
+    return given, of_weight, of_scale, of_shift
 
 
 def _tensors(made: tuple[Any, ...]) -> list[Tensor]:

@@ -19,6 +19,7 @@ from mgic_geo.kernels._cpu.tiles import (
     DERIVATIVES,
     RELU,
     RESIDUAL,
+    SHARE,
     copy_tile,
     derive_tile,
     mix_tile,
@@ -29,7 +30,7 @@ from mgic_geo.kernels._dispatch import arrays
 
 _TERMS = 1 + DERIVATIVES
 # Larger groups are left to matrix products, which then win back more than their traffic costs.
-_LARGEST_GROUP = 64
+LARGEST_GROUP = 64
 # Groups that do not fill a register are filled up with zeros, unless that is this much more work.
 _LARGEST_FILLING = 4
 # Parts a thread: a core that is busy elsewhere holds the others up less.
@@ -65,7 +66,7 @@ def diff_conv_plan(groups: int, size: int, out: int, dtype: torch.dtype) -> Plan
     lanes = lanes_of(dtype.itemsize)
     wide = max(size, out)
     wide = 1 << (wide - 1).bit_length() if wide < lanes else -(-wide // lanes) * lanes
-    if wide > _LARGEST_GROUP or wide * wide > _LARGEST_FILLING * size * out:
+    if wide > LARGEST_GROUP or wide * wide > _LARGEST_FILLING * size * out:
         return None
     pack = max(lanes // wide, 1)
     groups = -(-groups // pack) * pack
@@ -94,15 +95,17 @@ def _windows(rowptr, col, most):
 
 
 @functools.cache
-def _diff_conv_kernel(pack, chunk, size, epilogue):
+def _kernel(pack, chunk, size, mixes, sums_up, epilogue):
+    """Forward mixes; backward mixes with the transposed weights, sums products up, or both."""
     nodes = BLOCKS * pack
     length, groups, terms = nodes * _TERMS * chunk, chunk // size, _TERMS
 
     @numba.njit(cache=True, nogil=True)
-    def kernel(part, parts, x, mix, rowptr, col, weight, windows, bias, residual, y):
+    def kernel(part, parts, x, own, mix, rowptr, col, weight, windows, bias, residual, y, sums):
         blocks = windows.shape[0]
         tasks = blocks * (x.shape[1] // chunk)
         scratch = np.empty(length, x.dtype)
+        beside = np.empty(nodes * chunk, x.dtype)
         copied = np.empty(((windows[:, 1] - windows[:, 0]).max(), chunk), x.dtype)
         held = (-1, np.int64(0), np.int64(0))
         for k in range(part * tasks // parts, (part + 1) * tasks // parts):
@@ -120,51 +123,15 @@ def _diff_conv_kernel(pack, chunk, size, epilogue):
                 derive_tile(
                     source, rowptr, col, weight, first, count, low, channel, scratch, pack, chunk
                 )  # fmt: skip
-                mix_tile(
-                    scratch, mix, bias, residual, y, c * groups, first, count, c * chunk,
-                    pack, terms, chunk, chunk, size, size, epilogue,
-                )  # fmt: skip
-
-    return kernel
-
-
-@functools.cache
-def _diff_conv_grad_kernel(pack, chunk, size, into_x, into_mix):
-    nodes = BLOCKS * pack
-    length, groups, terms = nodes * _TERMS * chunk, chunk // size, _TERMS
-
-    @numba.njit(cache=True, nogil=True)
-    def kernel(part, parts, grad, x, mix, rowptr, col, weight, windows, grad_x, grad_mix):
-        blocks = windows.shape[0]
-        tasks = blocks * (x.shape[1] // chunk)
-        scratch = np.empty(length, x.dtype)
-        own = np.empty(nodes * chunk, x.dtype)
-        copied = np.empty(((windows[:, 1] - windows[:, 0]).max(), chunk), x.dtype)
-        held = (-1, np.int64(0), np.int64(0))
-        for k in range(part * tasks // parts, (part + 1) * tasks // parts):
-            c, b = k // blocks, k % blocks
-            low, high = np.int64(windows[b, 0]), np.int64(windows[b, 1])
-            source, channel = grad, c * chunk
-            if high > low:
-                if (c, low, high) != held:
-                    copy_tile(grad, grad, low, high - low, channel, copied, 1, chunk, 0)
-                    held = (c, low, high)
-                source, channel = copied, 0
-            stop = min((b + 1) * _BLOCK, x.shape[0])
-            for first in range(b * _BLOCK, stop, nodes):
-                count = min(nodes, stop - first)
-                derive_tile(
-                    source, rowptr, col, weight, first, count, low, channel, scratch, pack, chunk
-                )  # fmt: skip
-                if into_x:
+                if mixes:
                     mix_tile(
-                        scratch, mix, x, x, grad_x, c * groups, first, count, c * chunk,
-                        pack, terms, chunk, chunk, size, size, 0,
+                        scratch, mix, bias, residual, y, c * groups, first, count, c * chunk,
+                        pack, terms, chunk, chunk, size, size, epilogue,
                     )  # fmt: skip
-                if into_mix:
-                    copy_tile(x, x, first, count, c * chunk, own, pack, chunk, 0)
+                if sums_up:
+                    copy_tile(own, own, first, count, c * chunk, beside, pack, chunk, 0)
                     outer_tile(
-                        scratch, own, c * groups, count, grad_mix[part],
+                        scratch, beside, c * groups, count, sums[part],
                         pack, terms, chunk, chunk, size, size,
                     )  # fmt: skip
 
@@ -192,12 +159,12 @@ def diff_conv_forward(
     """y = the mixed features and derivatives; then, where asked, + bias, ReLU, + residual."""
     y = torch.empty_like(x, memory_format=torch.contiguous_format)
     epilogue = BIAS * (bias is not None) + RELU * relu + RESIDUAL * (residual is not None)
-    packed = mix.repeat_interleave(plan.pack, -1)
     args = arrays(
-        x, packed, rowptr, col, weight, _read_windows(plan, x, rowptr, col),
-        x if bias is None else bias, x if residual is None else residual, y,
+        x, x, _packed(plan, mix), rowptr, col, weight, _read_windows(plan, x, rowptr, col),
+        x if bias is None else bias, x if residual is None else residual, y, x.new_empty([1] * 5),
     )  # fmt: skip
-    run_parts(_diff_conv_kernel(*plan[1:], epilogue), parts_for(_WORK * x.numel(), _PARTS), *args)
+    parts = parts_for(_WORK * x.numel(), _PARTS)
+    run_parts(_kernel(*plan[1:], 1, 0, epilogue), parts, *args)
     return y
 
 
@@ -211,15 +178,30 @@ def diff_conv_backward(
     weight: Tensor,
     into_x: bool = True,
     into_mix: bool = True,
+    residual: Tensor | None = None,
+    share: bool = False,
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Both gradients from one visit to the neighbours in the transposed graph."""
+    """Both gradients from one visit to the neighbours in the transposed graph.
+
+    ``residual`` is added to that of x, or that of x to ``residual``, in place, if ``share``.
+    """
     parts = parts_for(_WORK * x.numel())
     groups, size = mix.size(0), plan.size
     grad_x = torch.empty_like(x, memory_format=torch.contiguous_format) if into_x else x
     sums = x.new_zeros((parts, groups, _TERMS, size, size * plan.pack) if into_mix else [1] * 5)
-    packed = mix.transpose(2, 3).repeat_interleave(plan.pack, -1)
-    windows = _read_windows(plan, x, rowptr, col)
-    args = arrays(grad, x, packed, rowptr, col, weight, windows, grad_x, sums)
-    run_parts(_diff_conv_grad_kernel(*plan[1:], int(into_x), int(into_mix)), parts, *args)
-    grad_mix = sums.sum(0).unflatten(-1, (size, plan.pack)).sum(-1) if into_mix else None
-    return grad_x if into_x else None, grad_mix
+    epilogue = 0 if residual is None else SHARE if share else RESIDUAL
+    args = arrays(
+        grad, x, _packed(plan, mix.transpose(2, 3)), rowptr, col, weight,
+        _read_windows(plan, x, rowptr, col), x, x if residual is None else residual, grad_x, sums,
+    )  # fmt: skip
+    run_parts(_kernel(*plan[1:], int(into_x), int(into_mix), epilogue), parts, *args)
+    if not into_mix:
+        return grad_x, None
+    total = sums.sum(0) if parts > 1 else sums[0]
+    if plan.pack > 1:
+        total = total.unflatten(-1, (size, plan.pack)).sum(-1)
+    return grad_x if into_x else None, total
+
+
+def _packed(plan: Plan, mix: Tensor) -> Tensor:
+    return mix if plan.pack == 1 else mix.repeat_interleave(plan.pack, -1)

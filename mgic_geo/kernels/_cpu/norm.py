@@ -58,8 +58,8 @@ def _sum_rows(typing, y, grad, scale, offset, center, start, stop, out, relu, ba
 
 @intrinsic(prefer_literal=True)
 def _apply_rows(typing, y, other, scale, offset, slope, start, stop, out, relu, backward, residual):
-    """out = ReLU(scale y + offset) + other; backward scale g + slope[0] y + slope[1], with g the
-    gradient ``other`` where ``scale y + offset`` is positive."""
+    """out = ReLU(scale y + offset), + other if ``residual``, - slope if that is 2; backward
+    scale g + slope[0] y + slope[1], with g the gradient ``other`` where scale y + offset > 0."""
     cut, back, add = (v.literal_value for v in (relu, backward, residual))
 
     def generate(context, builder, signature, args):
@@ -83,6 +83,8 @@ def _apply_rows(typing, y, other, scale, offset, slope, start, stop, out, relu, 
                         result = o.relu(result)
                     if add:
                         result = builder.fadd(result, o.load(others, at))
+                    if add == 2:
+                        result = builder.fsub(result, o.load(slopes, at))
                 o.store(result, target, at)
         return context.get_dummy_value()
 
@@ -172,17 +174,23 @@ def _block_sums(kernel, *args):
 
 
 def norm_act_forward(
-    y: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, eps: float, relu: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """``ReLU(norm(y)) + residual``, the mean and the variance of the batch."""
+    y: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, eps: float, relu: bool,
+    less: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """``ReLU(norm(y)) + residual - less``, the mean and the variance of the batch.
+
+    ``less`` only together with ``residual``.
+    """
     rows, out = y.size(0), torch.empty_like(y, memory_format=torch.contiguous_format)
     near = y[:: max(rows // 16, 1)].mean(0)  # so that the variance loses no digits
-    args = arrays(y, near, weight, bias, y if residual is None else residual, out)
-    ys, center, weights, biases, rest, target = args
+    args = arrays(
+        y, near, weight, bias, y if residual is None else residual, y if less is None else less, out
+    )
+    ys, center, weights, biases, more, fewer, target = args
     sums = _block_sums(_sum_kernel(0, 0), ys, ys, center, center, center)
     mean, var, scale, shift = _statistics(sums, center, weights, biases, eps, rows)
-    kernel = _apply_kernel(int(relu), 0, int(residual is not None))
-    run_parts(kernel, parts_for(y.numel()), ys, rest, scale, shift, scale, target)
+    kernel = _apply_kernel(int(relu), 0, (residual is not None) + (less is not None))
+    run_parts(kernel, parts_for(y.numel()), ys, more, scale, shift, fewer, target)
     return out, torch.from_numpy(mean), torch.from_numpy(var)
 
 

@@ -80,6 +80,34 @@ def _forward_kernel(groups, size, out, pack, epilogue):
 
 
 @functools.cache
+def _pair_kernel(groups, size, other_size, out, pack):
+    """The sum of two maps, tile by tile: the first one's result is still in the cache."""
+    nodes = BLOCKS * pack
+    chunk, chunk_other, chunk_out = groups * size, groups * other_size, groups * out
+
+    @numba.njit(cache=True, nogil=True)
+    def kernel(part, parts, x, mix, bias, other, mix_other, y):
+        tiles = (x.shape[0] + nodes - 1) // nodes
+        tasks = tiles * (x.shape[1] // chunk)
+        scratch = np.empty(nodes * max(chunk, chunk_other), x.dtype)
+        for k in range(part * tasks // parts, (part + 1) * tasks // parts):
+            c, first = k // tiles, k % tiles * nodes
+            count = min(nodes, x.shape[0] - first)
+            copy_tile(x, bias, first, count, c * chunk, scratch, pack, chunk, 0)
+            mix_tile(
+                scratch, mix, bias, y, y, c * groups, first, count, c * chunk_out,
+                pack, 1, chunk, chunk_out, size, out, BIAS,
+            )  # fmt: skip
+            copy_tile(other, bias, first, count, c * chunk_other, scratch, pack, chunk_other, 0)
+            mix_tile(
+                scratch, mix_other, bias, y, y, c * groups, first, count, c * chunk_out,
+                pack, 1, chunk_other, chunk_out, other_size, out, RESIDUAL,
+            )  # fmt: skip
+
+    return kernel
+
+
+@functools.cache
 def _sums_kernel(groups, size, out, pack, shifted):
     """Sums of products ``x[c] other[o]`` and of ``other[o]``."""
     nodes = BLOCKS * pack
@@ -107,19 +135,25 @@ def _sums_kernel(groups, size, out, pack, shifted):
 
 
 def pointwise_forward(
-    plan: Plan, x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None
-) -> Tensor:
-    """``weight [G, in, out]`` applied to the groups of ``x``, + bias, + residual."""
-    packed = weight.repeat_interleave(plan.pack(x.element_size()), -1)
-    return packed_forward(plan, x, packed, bias, residual)
+    plan: Plan, x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None,
+    out: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """``weight [G, in, out]`` applied to the groups of ``x``, + bias, + residual.
+
+    ``out``, where the result goes, may be ``residual``.
+    """
+    pack = plan.pack(x.element_size())
+    packed = weight if pack == 1 else weight.repeat_interleave(pack, -1)
+    return packed_forward(plan, x, packed, bias, residual, out)
 
 
 def packed_forward(
-    plan: Plan, x: Tensor, packed: Tensor, bias: Tensor | None, residual: Tensor | None
-) -> Tensor:
+    plan: Plan, x: Tensor, packed: Tensor, bias: Tensor | None, residual: Tensor | None,
+    out: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """:func:`pointwise_forward` with each weight repeated for the nodes side by side."""
     pack = plan.pack(x.element_size())
-    y = x.new_empty(x.size(0), x.size(1) // plan.size * plan.out)
+    y = x.new_empty(x.size(0), x.size(1) // plan.size * plan.out) if out is None else out
     epilogue = BIAS * (bias is not None) + RESIDUAL * (residual is not None)
     args = arrays(
         x,
@@ -129,6 +163,18 @@ def packed_forward(
         y,
     )
     run_parts(_forward_kernel(*plan, pack, epilogue), parts_for(x.numel(), _PARTS), *args)
+    return y
+
+
+def packed_pair(
+    plan: Plan, x: Tensor, packed: Tensor, bias: Tensor, other: Tensor, packed_other: Tensor
+) -> Tensor:
+    """The sum of the map of ``x``, + bias, and that of ``other``; the plan is that of ``x``."""
+    pack, groups = plan.pack(x.element_size()), x.size(1) // plan.size
+    y = x.new_empty(x.size(0), groups * plan.out)
+    kernel = _pair_kernel(plan.groups, plan.size, other.size(1) // groups, plan.out, pack)
+    args = arrays(x, packed, bias, other, packed_other, y)
+    run_parts(kernel, parts_for(x.numel(), _PARTS), *args)
     return y
 
 

@@ -20,7 +20,7 @@ from mgic_geo.kernels._cpu.vector import Emitter, machine
 
 BLOCKS = 16
 DERIVATIVES = 6
-BIAS, RELU, RESIDUAL = 1, 2, 4
+BIAS, RELU, RESIDUAL, SHARE = 1, 2, 4, 8
 
 
 @intrinsic(prefer_literal=True)
@@ -122,7 +122,8 @@ def mix_tile(
 ):  # fmt: skip
     """y = the tile's groups times their weights, ``mix[group, term, c, o * pack + node]``.
 
-    Then as ``epilogue`` says: plus ``bias``, ReLU, plus ``residual`` (shaped as y), in this order.
+    Then as ``epilogue`` says: plus ``bias``, ReLU, plus ``residual`` (shaped as y), in this order;
+    or the result is added to ``residual``, too (``SHARE``).
     """
     literal = (pack, terms, chunk, chunk_out, size, size_out, epilogue)
     nodes, depth, channels, channels_out, inputs, outputs, after = (
@@ -182,6 +183,9 @@ def mix_tile(
                                 value = o.relu(value)
                             if after & RESIDUAL:
                                 value = builder.fadd(value, o.load(rest, place))
+                            if after & SHARE:
+                                total = builder.fadd(value, o.load(rest, place))
+                                o.store(total, rest, place)
                             o.store(value, out, place)
 
         with (
