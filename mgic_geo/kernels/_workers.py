@@ -1,25 +1,73 @@
 """Threads over compiled functions that release Python's lock.
 
-They live for one call: unlike an OpenMP team they leave nothing behind that a process forked later,
-such as a loader's worker, would trip over.
+Plain threads, started once: no second OpenMP pool beside torch's, and nothing that a process forked
+later, such as a loader's worker, would trip over, because it starts threads of its own.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from threading import Lock, Thread
 from typing import Any
+
+_tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
+_started = 0
+_lock = Lock()
+
+
+def _work(tasks: SimpleQueue[Callable[[], None]]) -> None:
+    while True:
+        tasks.get()()
+
+
+def _start(count: int) -> None:
+    global _started
+    with _lock:
+        while _started < count:
+            Thread(target=_work, args=[_tasks], name="mgic_geo", daemon=True).start()
+            _started += 1
+
+
+def _forget() -> None:
+    """A forked process has none of its parent's threads."""
+    global _tasks, _started, _lock
+    _tasks, _started, _lock = SimpleQueue(), 0, Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def run_all(function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], workers: int) -> None:
-    """Calls ``function(*task)`` for each task, ``workers`` at a time."""
-    if workers <= 1 or len(tasks) <= 1:
+    """Calls ``function(*task)`` for each task, at most ``workers`` at a time, this thread included.
+
+    Threads that are free take the next task. The first error is raised once all are done.
+    """
+    helpers = min(workers, len(tasks)) - 1
+    if helpers < 1:
         for task in tasks:
             function(*task)
         return
-    with ThreadPoolExecutor(min(workers, len(tasks))) as pool:
-        for future in [pool.submit(function, *task) for task in tasks]:
-            future.result()
+    _start(helpers)
+    todo = iter(tasks)  # next() on it is atomic
+    done: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def work() -> None:
+        for task in todo:
+            try:
+                function(*task)
+                done.put(None)
+            except BaseException as error:  # raised below
+                done.put(error)
+
+    for _ in range(helpers):
+        _tasks.put(work)
+    work()
+    errors = [error for _ in tasks if (error := done.get()) is not None]
+    if errors:
+        raise errors[0]
 
 
 def ranges(count: int, parts: int) -> list[tuple[int, int]]:
