@@ -181,7 +181,7 @@ def _backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     kept = rest[learned + measured :]
     if grad is None:
         return None, [None] * learned, *([None] * 7)
-    if has_diff_cycle(x, parameters):
+    if kept:
         of_x, *of_parameters = diff_cycle_backward(
             grad, x, parameters, *ctx.graph, statistics, kept, ctx.eps
         )

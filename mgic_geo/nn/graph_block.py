@@ -69,15 +69,19 @@ def _fits(layer: MGIC) -> bool:
     norms = list(layer.norms)
     if not layer.training or not norms or layer.channel_axis != -1:
         return False
+    parts = [*layer.restrictions, *layer.prolongations, *layer.blocks]
     for block in layer.blocks:
         if type(block) is not GraphBlock or not block.residual:
             return False
         if type(block.conv) is not DiffGCNConv or block.conv.bias is not None:
             return False
         norms.append(block.norm)
+        parts.append(block.conv)
     if any(type(norm) is not BatchNorm or not norm.training for norm in norms):
         return False
     if len({norm.eps for norm in cast("list[BatchNorm]", norms)}) > 1:
         return False
-    inside = (module for child in layer.children() for module in child.modules())
-    return not any(module._forward_hooks or module._forward_pre_hooks for module in inside)
+    parts += norms
+    return not any(
+        part._forward_hooks or part._forward_pre_hooks or part._backward_hooks for part in parts
+    )

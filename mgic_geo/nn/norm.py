@@ -45,11 +45,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             self.track(mean, var, x.size(0))
             return y.view(input.shape)
         y = super().forward(x).view(input.shape)
-        if relu:
-            y = y.relu_()  # batch norm does not look at its result again
-        if residual is None:
-            return y
-        return y + residual if torch.is_grad_enabled() else y.add_(residual)
+        return _relu_add(y, relu, residual, own=True)  # batch norm does not look at y again
 
     def fuses(self, x: Tensor) -> bool:
         """Whether the statistics of the rows of ``x`` are taken by a fused kernel."""
@@ -96,10 +92,16 @@ def norm_relu_add(
     if isinstance(norm, BatchNorm):
         done: Tensor = norm(y, relu, residual)
         return done
-    y = norm(y)
+    return _relu_add(norm(y), relu, residual, own=False)
+
+
+def _relu_add(y: Tensor, relu: bool, residual: Tensor | None, own: bool) -> Tensor:
+    """Works in place where nobody else holds ``y``, its ``own`` result."""
     if relu:
-        y = y.relu()
-    return y if residual is None else y + residual
+        y = y.relu_() if own else y.relu()
+    if residual is None:
+        return y
+    return y.add_(residual) if own and not torch.is_grad_enabled() else y + residual
 
 
 def make_norm(norm: Norm, channels: int, channel_axis: int = -1, scale: float = 1.0) -> nn.Module:
