@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numba
 import numpy as np
@@ -19,6 +20,8 @@ _ACTIVATIONS = {"none": 0, "relu": RELU, "hardswish": HARDSWISH}
 # Pixels for which a group's weights are fetched together.
 _PIXELS = 48
 _PARTS = 4
+# Products that take as long as a number that is read and written.
+_PRODUCTS = 8
 
 
 @functools.cache
@@ -29,43 +32,48 @@ def _tile(out: int, itemsize: int) -> tuple[int, int]:
     return room // columns, columns
 
 
+@functools.lru_cache(256)
+def _taps(height: int, width: int, side: int, stride: int, dilation: int) -> Any:
+    """The pixel under each tap for each pixel of the result, ``[taps, H_out * W_out + more]``.
+
+    -1 outside of the image; some more at the end repeat the last, so that a tile may read on.
+    """
+    pad = dilation * (side // 2)
+    places = []
+    for size in (height, width):
+        start = np.arange(-(-size // stride)) * stride - pad
+        at = start + np.arange(side)[:, None] * dilation
+        places.append(np.where((at >= 0) & (at < size), at, -1))
+    rows, columns = places[0][:, None, :, None], places[1][None, :, None, :]
+    table = np.where((rows < 0) | (columns < 0), -1, rows * width + columns)
+    table = table.reshape(side * side, -1)
+    more = np.repeat(table[:, -1:], machine()[1], axis=1)
+    return np.ascontiguousarray(np.concatenate([table, more], axis=1).astype(np.int32))
+
+
 @functools.cache
 def _kernel(pixels, columns):
-    block = -(-_PIXELS // pixels) * pixels
+    block, more = -(-_PIXELS // pixels) * pixels, machine()[1]
 
     @numba.njit(cache=True, nogil=True)
-    def kernel(part, parts, x, weight, bias, residual, y, shape, chunk, out, epilogue):
-        height, width, height_out, width_out, side, stride, dilation = shape
-        groups, taps, size, _ = weight.shape
-        count = y.shape[0]
+    def kernel(part, parts, x, weight, bias, residual, y, table, chunk, out, epilogue):
+        groups, size = weight.shape[0], weight.shape[2]
+        count = table.shape[1] - more
+        images = y.shape[0] // count
+        pixels_in = x.shape[0] // images
         blocks = (count + block - 1) // block
         chunks = (groups + chunk - 1) // chunk
-        rows = np.empty((taps, block), np.int32)
+        tasks = images * blocks * chunks
         zeros = np.zeros(size, x.dtype)
-        pad = dilation * (side // 2)
-        held = -1
-        for task in range(part * blocks * chunks // parts, (part + 1) * blocks * chunks // parts):
+        for task in range(part * tasks // parts, (part + 1) * tasks // parts):
             b, c = task // chunks, task % chunks
-            first = b * block
-            if b != held:
-                held = b
-                for i in range(block):
-                    pixel = min(first + i, count - 1)
-                    if taps == 1 and stride == 1:
-                        rows[0, i] = pixel
-                        continue
-                    image, rest = divmod(pixel, height_out * width_out)
-                    row, column = divmod(rest, width_out)
-                    for t in range(taps):
-                        u = row * stride + t // side * dilation - pad
-                        v = column * stride + t % side * dilation - pad
-                        inside = 0 <= u < height and 0 <= v < width
-                        rows[t, i] = (image * height + u) * width + v if inside else -1
+            image, first = b // blocks, b % blocks * block
             for g in range(c * chunk, min((c + 1) * chunk, groups)):
-                for i in range(0, min(block, count - first), pixels):
+                for i in range(first, min(first + block, count), pixels):
                     conv_tile(
-                        x, zeros, rows, i, weight, bias, residual, y, g, first + i,
-                        min(pixels, count - first - i), size, out, epilogue, pixels, columns,
+                        x, zeros, table, i, image * pixels_in, weight, bias, residual, y, g,
+                        image * count + i, min(pixels, count - i), size, out, epilogue,
+                        pixels, columns,
                     )  # fmt: skip
 
     return kernel
@@ -95,32 +103,31 @@ def grouped_conv_forward(
     """
     groups, taps, size, _ = weight.shape
     batch, _, height, width = x.shape
-    side = int(taps**0.5)
-    height_out, width_out = -(-height // stride), -(-width // stride)
+    table = _taps(height, width, int(taps**0.5), stride, dilation)
     y = torch.empty(
-        (batch, groups * out, height_out, width_out), dtype=x.dtype,
+        (batch, groups * out, -(-height // stride), -(-width // stride)),
+        dtype=x.dtype,
         memory_format=torch.channels_last,
-    )  # fmt: skip
+    )
     epilogue = BIAS * (bias is not None) + RESIDUAL * (residual is not None) + _ACTIVATIONS[act]
-    tile = _tile(out, x.element_size())
     source, target = _rows(x), _rows(y)
     rest = target if residual is None else _rows(residual)
-    shift = source[0] if bias is None else bias.numpy().reshape(-1)
-    shape = (height, width, height_out, width_out, side, stride, dilation)
-    kernel = _kernel(*tile)
-    work = batch * height_out * width_out * groups * taps * size * out
+    kernels = weight.detach().numpy()
+    shift = source[0] if bias is None else bias.detach().numpy().reshape(-1)
     # enough tasks for all threads
-    parts = parts_for(work // 8, _PARTS)
+    parts = parts_for(target.size * taps * size // _PRODUCTS, _PARTS)
     blocks = -(-target.shape[0] // _PIXELS)
     chunk = groups if blocks >= 2 * parts else max(groups * blocks // (2 * parts), 1)
+    kernel = _kernel(*_tile(out, x.element_size()))
     run_parts(
-        kernel, parts, source, weight.numpy(), shift, rest, target, shape, chunk, out, epilogue
-    )
+        kernel, parts, source, kernels, shift, rest, target, table, chunk, out, epilogue
+    )  # fmt: skip
     return y
 
 
-def _rows(x: Tensor):
-    x = x.permute(0, 2, 3, 1)
+def _rows(x: Tensor) -> Any:
+    """Pixels as rows of channels."""
+    x = x.detach().permute(0, 2, 3, 1)
     if not x.is_contiguous():
         x = x.contiguous()
     return x.view(-1, x.size(-1)).numpy()

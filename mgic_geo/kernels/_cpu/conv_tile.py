@@ -17,10 +17,10 @@ _UNROLL = 4
 
 @intrinsic(prefer_literal=True)
 def conv_tile(
-    typing, x, zeros, rows, place, weights, bias, residual, y, group, first, count,
+    typing, x, zeros, rows, place, origin, weights, bias, residual, y, group, first, count,
     size, out, epilogue, pixels, columns,
 ):  # fmt: skip
-    """y[first + i] = bias + sum over taps of the group's weights times x[rows[tap, place + i]].
+    """y[first + i] = bias + sum over taps of weights times x[origin + rows[tap, place + i]].
 
     ``pixels`` pixels at once, of which the first ``count`` exist, and ``columns`` registers of
     outputs; these two are constants of the generated code. ``rows`` has a row a tap; a number below
@@ -32,17 +32,20 @@ def conv_tile(
 
     def generate(context, builder, signature, args):
         o = Emitter(context, builder, x)
-        given = (0, 1, 2, 4, 5, 6, 7)
+        given = (0, 1, 2, 5, 6, 7, 8)
         image, nothing, table, weight, shifts, rest, target = o.pointers(
             [signature.args[i] for i in given], [args[i] for i in given]
         )
-        place_, group_, first_, count_, inputs, outputs, after = args[3], *args[8:14]
-        stride, stride_out = o.columns(x, args[0]), o.columns(y, args[7])
+        place_, origin_ = args[3:5]
+        group_, first_, count_, inputs, outputs, after = args[9:15]
+        stride, stride_out = o.columns(x, args[0]), o.columns(y, args[8])
         steps, taps = o.columns(rows, args[2]), _height(o, rows, args[2])
         registers = o.ceil_div(outputs, o.lanes)
         # Apart from the sums: what is indexed does not stay in a register.
         spare = o.variables(1)[0]
         row = o.mul(registers, o.lanes)
+
+        channel = o.mul(group_, inputs)
 
         def multiply(column, width):
             sums = [o.variables(width) for _ in range(height)]
@@ -50,9 +53,7 @@ def conv_tile(
                 pointers = []
                 for i in range(height):
                     at = o.index(table, o.add(o.mul(t, steps), place_, i))
-                    inside = builder.icmp_signed(">=", at, o.constant(0))
-                    start = o.add(o.mul(at, stride), o.mul(group_, inputs))
-                    pointers.append(builder.select(inside, builder.gep(image, [start]), nothing))
+                    pointers.append(_pixel(o, image, nothing, at, origin_, stride, channel))
                 base = o.mul(o.add(o.mul(group_, taps), t), inputs, row)
 
                 def product(c):
@@ -103,9 +104,17 @@ def conv_tile(
         return context.get_dummy_value()
 
     return types.void(
-        x, zeros, rows, place, weights, bias, residual, y, group, first, count,
+        x, zeros, rows, place, origin, weights, bias, residual, y, group, first, count,
         size, out, epilogue, pixels, columns,
     ), generate  # fmt: skip
+
+
+def _pixel(o, image, nothing, at, origin, stride, channel):
+    """Pointer to a pixel's channels from ``channel`` on; to zeros where ``at`` is below 0."""
+    inside = o.builder.icmp_signed(">=", at, o.constant(0))
+    start = o.add(o.mul(o.add(at, origin), stride), channel)
+    # zeros are as many as a group's channels, all alike
+    return o.builder.select(inside, o.builder.gep(image, [start]), nothing)
 
 
 def _height(o, ty, value):
