@@ -49,6 +49,8 @@ def open_dataset(
     Raises:
         DataError: There is no such data set, or not this split of it.
     """
+    if settings.get("source") is not None and (data == "furniture10" or data not in NAMED_DATASETS):
+        raise DataError(f"source is for data sets that have a name; {data} is its own source")
     if data == "furniture10":
         return Furniture10(None, split or "train", num_points=num_points, **settings)
     if data == "modelnet10":

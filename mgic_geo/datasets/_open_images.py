@@ -35,19 +35,20 @@ def open_images(data: str, root: Path, split: str | None, **settings: Any) -> Im
         data: One of :data:`IMAGE_DATASETS`, or the path of a folder or zip.
         root: Its folder for downloads and caches.
         split: By default ``"train"``.
-        **settings: Further arguments of the class.
+        **settings: Further arguments of the class; ``source`` is where a named one lies.
     """
     part = split or "train"
     if data == "cifar10":
         return Cifar10(root, part, **settings)
     if data == "cifar100":
         return Cifar100(root, part, **settings)
-    if data == "imagenet":
-        return ImageNet(root, part, **settings)
-    if data == "camvid":
-        return CamVid(root, part, root, **settings)
-    if data == "cityscapes":
-        return Cityscapes(root, part, **settings)
+    if data in IMAGE_DATASETS:  # those that lie where somebody has put them
+        source = settings.pop("source", None) or root
+        if data == "imagenet":
+            return ImageNet(source, part, **settings)
+        if data == "camvid":
+            return CamVid(source, part, root, **settings)
+        return Cityscapes(source, part, **settings)
     tree = FileTree(data)
     if is_segmentation(tree):
         if all(_CAMVID.match(path.rpartition("/")[2]) for path in tree.images()):
