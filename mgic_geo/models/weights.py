@@ -16,7 +16,7 @@ from torch import nn
 
 from mgic_geo.errors import CheckpointError
 from mgic_geo.io import atomic_write
-from mgic_geo.models.registry import create_model
+from mgic_geo.models.registry import TASKS, create_model
 
 _FORMAT = "mgic_geo-1"
 DEFAULT_WEIGHTS = "modelnet10-mgic-diffgcn"
@@ -109,13 +109,15 @@ def read_weights_info(path: str | os.PathLike[str]) -> WeightsInfo:
     if meta.get("format") != _FORMAT:
         raise CheckpointError(f"{path}: not weights of this package (no {_FORMAT} header)")
     try:
-        size = json.loads(meta.get("image_size", "null"))
+        size, task = json.loads(meta.get("image_size", "null")), meta.get("task", WeightsInfo.task)
+        if task not in TASKS:
+            raise ValueError(f"task = {task!r}")
         return WeightsInfo(
             meta["model"],
             json.loads(meta["model_args"]),
             tuple(json.loads(meta["classes"])),
             int(meta["num_points"]),
-            meta.get("task", WeightsInfo.task),
+            task,
             None if size is None else int(size),
             _colours(meta, "mean", WeightsInfo.mean),
             _colours(meta, "std", WeightsInfo.std),

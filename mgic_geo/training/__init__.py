@@ -3,22 +3,41 @@
 from mgic_geo.training.config import AugmentConfig, TrainConfig
 from mgic_geo.training.data import Clouds, Splits, augment, make_splits, to_clouds
 from mgic_geo.training.evaluate import evaluate_clouds, predict_logits
+from mgic_geo.training.evaluate_images import (
+    classify,
+    evaluate_images,
+    evaluate_segmentation,
+    segment,
+)
+from mgic_geo.training.image_config import ImageConfig
 from mgic_geo.training.loop import TrainResult, train
 from mgic_geo.training.metrics import ConfusionMatrix
+from mgic_geo.training.preprocess import Preprocess
 from mgic_geo.training.provenance import provenance
+from mgic_geo.training.scores import CloudScores, ImageScores, Scores, SegmentationScores
 
 __all__ = [
     "AugmentConfig",
+    "CloudScores",
     "Clouds",
     "ConfusionMatrix",
+    "ImageConfig",
+    "ImageScores",
+    "Preprocess",
+    "Scores",
+    "SegmentationScores",
     "Splits",
     "TrainConfig",
     "TrainResult",
     "augment",
+    "classify",
     "evaluate_clouds",
+    "evaluate_images",
+    "evaluate_segmentation",
     "make_splits",
     "predict_logits",
     "provenance",
+    "segment",
     "to_clouds",
     "train",
 ]

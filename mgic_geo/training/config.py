@@ -13,6 +13,25 @@ import yaml
 
 from mgic_geo.errors import MgicGeoError
 from mgic_geo.io import atomic_write
+from mgic_geo.models import model_task
+from mgic_geo.training.image_config import ImageConfig
+
+# Options that point models alone take, by name; the others get theirs by `model_options`.
+_POINT_OPTIONS = (
+    "width",
+    "group_size",
+    "coarsest",
+    "k",
+    "residual",
+    "dropout",
+    "correction_scale",
+)
+_CHOICES = {
+    "mixed_precision": ("no", "bf16", "fp16"),
+    "optimizer": ("adamw", "sgd"),
+    "schedule": ("onecycle", "cosine", "step"),
+    "memory_format": ("contiguous", "channels_last"),
+}
 
 
 @dataclass
@@ -50,11 +69,16 @@ class TrainConfig:
 
     Args:
         data: ``furniture10`` (made on the spot), ``modelnet10``, or the path of an npz file or of a
-            folder of shapes.
+            folder of shapes; ``cifar10`` or another set of images by name, or a folder or zip of
+            images. It decides what is trained: a classifier of clouds, of images or of pixels.
+        source: Where a data set that has a name lies, if not in ``root``.
         root: Folder for downloads and processed clouds.
         num_points: Points a cloud.
         val_fraction: Share of each class, the last by name, that chooses the epoch; 0 trains on all
-            and keeps the last epoch.
+            and keeps the last epoch. Of images with masks it is the last of all by name; a data set
+            with a split ``val`` of its own uses that.
+        val_data: Path of a data set to choose the epoch by, instead; of a data set that has a name,
+            where more of it lies.
         model: Name in the registry, see ``mgic-geo models``.
         width: Channels of all layers.
         group_size: Group size of the channel hierarchy.
@@ -63,17 +87,25 @@ class TrainConfig:
         residual: Skip connections around the graph blocks.
         dropout: Dropout in the head.
         correction_scale: Initial scale of the norms after prolongation.
+        model_options: Further options of the model; all of them for an image model, which takes
+            none of the seven above.
         epochs: Length of the learning-rate schedule in epochs.
         stop_after: End the run after this many epochs of the schedule.
-        batch_size: Clouds a step and process.
-        lr: Peak learning rate of the one-cycle schedule.
+        steps_per_epoch: Steps an epoch, on as many random examples; by default all of them.
+        batch_size: Clouds or images a step and process.
+        optimizer: ``adamw``, or ``sgd`` with Nesterov momentum 0.9.
+        schedule: ``onecycle``, ``cosine`` (to 0) or ``step`` (a tenth after 30, 60 and 90 %).
+        lr: Peak learning rate.
         warmup: Share of the schedule that the learning rate rises.
-        weight_decay: Weight decay of AdamW; norms and biases have none.
+        weight_decay: Weight decay; norms and biases have none.
         label_smoothing: Label smoothing of the cross-entropy.
         class_balance: Weighs a shape in the loss by the size of its class to this power, negated: 0
             counts every shape alike, 1 every class.
         clip_norm: Largest norm of the gradient; 0 for no limit.
         augment: Random changes of the training clouds.
+        image: Sizes, normalisation and random changes of images.
+        workers: Processes that decode images; by default one a core, at most 8.
+        memory_format: ``contiguous`` or ``channels_last``, of images.
         seed: Seed of weights, order and augmentation.
         mixed_precision: ``no``, ``bf16`` or ``fp16``.
         compile: Compile the model.
@@ -82,9 +114,11 @@ class TrainConfig:
     """
 
     data: str = "furniture10"
+    source: str | None = None
     root: str = "datasets"
     num_points: int = 1024
     val_fraction: float = 0.125
+    val_data: str | None = None
     model: str = "mgic_diffgcn"
     width: int = 64
     group_size: int = 8
@@ -93,9 +127,13 @@ class TrainConfig:
     residual: bool = True
     dropout: float = 0.0
     correction_scale: float = 0.0
+    model_options: dict[str, Any] = field(default_factory=dict)
     epochs: int = 15
     stop_after: int | None = None
+    steps_per_epoch: int | None = None
     batch_size: int = 16
+    optimizer: str = "adamw"
+    schedule: str = "onecycle"
     lr: float = 3e-3
     warmup: float = 0.3
     weight_decay: float = 0.05
@@ -103,6 +141,9 @@ class TrainConfig:
     class_balance: float = 0.0
     clip_norm: float = 1.0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    image: ImageConfig = field(default_factory=ImageConfig)
+    workers: int | None = None
+    memory_format: str = "contiguous"
     seed: int = 0
     mixed_precision: str = "no"
     compile: bool = False
@@ -110,9 +151,12 @@ class TrainConfig:
     resume: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("num_points", "epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise MgicGeoError(f"{name} = {getattr(self, name)}: it must be at least 1")
+        for name in ("num_points", "epochs", "batch_size", "steps_per_epoch"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise MgicGeoError(f"{name} = {value}: it must be at least 1")
+        if self.workers is not None and self.workers < 0:
+            raise MgicGeoError(f"workers = {self.workers}: it must not be negative")
         for name, top in (
             ("val_fraction", 0.9),
             ("warmup", 1.0),
@@ -121,8 +165,11 @@ class TrainConfig:
         ):
             if not 0.0 <= getattr(self, name) <= top:
                 raise MgicGeoError(f"{name} = {getattr(self, name)}: it must be in [0, {top}]")
-        if self.mixed_precision not in ("no", "bf16", "fp16"):
-            raise MgicGeoError(f"mixed_precision = {self.mixed_precision!r}: use no, bf16 or fp16")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                *others, last = choices
+                text = f"{', '.join(others)} or {last}"
+                raise MgicGeoError(f"{name} = {getattr(self, name)!r}: use {text}")
         if self.k >= round(self.num_points * (1.0 - self.augment.drop)):
             raise MgicGeoError(
                 f"k = {self.k} needs more than {self.k} points, and num_points = {self.num_points} "
@@ -140,9 +187,21 @@ class TrainConfig:
         return min(self.stop_after or self.epochs, self.epochs)
 
     def model_args(self) -> dict[str, Any]:
-        """Options for :func:`~mgic_geo.models.create_model`, the number of classes aside."""
-        names = ("width", "group_size", "coarsest", "k", "residual", "dropout", "correction_scale")
-        return {name: getattr(self, name) for name in names}
+        """Options for :func:`~mgic_geo.models.create_model`, the number of classes aside.
+
+        Raises:
+            MgicGeoError: An option of point models is set for an image model.
+        """
+        own = {name: getattr(self, name) for name in _POINT_OPTIONS}
+        if model_task(self.model) == "points":
+            return {**own, **self.model_options}
+        for name, value in own.items():
+            if value != getattr(type(self), name):
+                raise MgicGeoError(
+                    f"{name} = {value}: {self.model} is no model of points; if it has such an "
+                    f"option, set it by --model_options.{name} {value}"
+                )
+        return dict(self.model_options)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the YAML file that ``mgic-geo train FILE`` takes."""

@@ -1,15 +1,28 @@
-"""From the name of a data set to normalised clouds for training."""
+"""From the name of a data set to the parts of a run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-from mgic_geo.datasets import CloudDataset, open_dataset, train_val_split
+from mgic_geo.datasets import NAMED_DATASETS, CloudDataset, open_dataset, train_val_split
+from mgic_geo.errors import DataError, MgicGeoError
+from mgic_geo.models import list_models, model_task
 from mgic_geo.training.config import AugmentConfig, TrainConfig
 from mgic_geo.transforms import augment_clouds, normalize_sphere, subset_clouds
+
+# Named sets of images whose official split for validation is the one that is reported.
+_OWN_VAL = ("camvid", "cityscapes", "imagenet")
+_HOLDS = {
+    "points": "point clouds",
+    "images": "images with a class each",
+    "segmentation": "images with a class for each pixel",
+}
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -29,8 +42,10 @@ class Clouds:
 
 
 @dataclass(frozen=True)
-class Splits:
+class Splits(Generic[T]):
     """What a run trains on, chooses its epoch by, and reports at the end.
+
+    Each part is :class:`Clouds`, or a data set of images.
 
     Args:
         train: Training part.
@@ -39,9 +54,9 @@ class Splits:
         classes: Class names.
     """
 
-    train: Clouds
-    val: Clouds | None
-    test: Clouds | None
+    train: T
+    val: T | None
+    test: T | None
     classes: tuple[str, ...]
 
 
@@ -50,19 +65,80 @@ def to_clouds(dataset: CloudDataset) -> Clouds:
     return Clouds(normalize_sphere(dataset.points), dataset.labels)
 
 
-def make_splits(config: TrainConfig) -> Splits:
-    """Reads the data of a run and puts the validation part aside."""
-    dataset = open_dataset(config.data, config.root, num_points=config.num_points)
-    clouds = to_clouds(dataset)
+def make_splits(config: TrainConfig) -> Splits[Any]:
+    """Reads the data of a run and puts the validation part aside.
+
+    Raises:
+        MgicGeoError: The model of the run is for other data.
+        DataError: The data cannot be used, or the two parts have different classes.
+    """
+    own_val = _has_val(config)
+    dataset = _open(config, "train" if own_val else None)
+    task = data_task(dataset)
+    if task != model_task(config.model):
+        raise MgicGeoError(
+            f"{config.data} holds {_HOLDS[task]}, and the model {config.model} is for "
+            f"{_HOLDS[model_task(config.model)]}; choose one of {', '.join(list_models(task=task))}"
+        )
+    train, val, test = _ready(dataset), None, None
+    if config.val_data is not None or own_val:
+        other = _open_val(config)
+        where = config.val_data or config.data
+        if data_task(other) != task or other.classes != dataset.classes:
+            raise DataError(
+                f"{where}: its classes are {', '.join(other.classes)}, those of the training part "
+                f"{', '.join(dataset.classes)}; they must be the same"
+            )
+        if config.val_data is None and other.names == dataset.names:
+            raise DataError(f"{where}: there is one split alone; name another by val_data")
+        val = _ready(other)
+    elif config.val_fraction > 0.0:
+        # images with masks are of no single class: the last of all by name
+        labels = torch.zeros(len(dataset)) if task == "segmentation" else dataset.labels
+        parts = train_val_split(labels, dataset.names, config.val_fraction)
+        train, val = (_take(train, part) for part in parts)
     # An npz holds one split, so only the named data sets have a test split to report.
-    test = None
     if config.data == "furniture10":
-        test = to_clouds(open_dataset(config.data, config.root, "test", config.num_points))
-    if config.val_fraction == 0.0:
-        return Splits(clouds, None, test, dataset.classes)
-    train, val = train_val_split(clouds.label, dataset.names, config.val_fraction)
-    parts = [Clouds(clouds.pos[part], clouds.label[part]) for part in (train, val)]
-    return Splits(parts[0], parts[1], test, dataset.classes)
+        test = _ready(_open(config, "test"))
+    return Splits(train, val, test, dataset.classes)
+
+
+def _open(config: TrainConfig, split: str | None) -> Any:
+    settings = {} if config.source is None else {"source": config.source}
+    return open_dataset(config.data, config.root, split, config.num_points, **settings)
+
+
+def _open_val(config: TrainConfig) -> Any:
+    if config.val_data is None:
+        return _open(config, "val")
+    if config.data in NAMED_DATASETS:  # more of the same, from another place
+        return _open(replace(config, source=config.val_data), None)
+    return _open(replace(config, data=config.val_data), None)
+
+
+def _has_val(config: TrainConfig) -> bool:
+    """Whether the data set has a split of its own to choose the epoch by."""
+    if config.val_data is not None or config.val_fraction == 0.0:
+        return False
+    folder = Path(config.data)
+    return config.data in _OWN_VAL or all((folder / part).is_dir() for part in ("train", "val"))
+
+
+def _ready(dataset: Any) -> Any:
+    return to_clouds(dataset) if isinstance(dataset, CloudDataset) else dataset
+
+
+def _take(part: Any, index: Tensor) -> Any:
+    if isinstance(part, Clouds):
+        return Clouds(part.pos[index], part.label[index])
+    return part.subset(index.tolist())
+
+
+def data_task(dataset: Any) -> str:
+    """The task that a data set is for, as :func:`mgic_geo.models.model_task` says it."""
+    if isinstance(dataset, CloudDataset):
+        return "points"
+    return "segmentation" if dataset.kind == "segmentation" else "images"
 
 
 def augment(pos: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:

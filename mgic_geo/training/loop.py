@@ -11,19 +11,18 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration, broadcast_object_list
 from torch import Tensor, nn
-from torch.optim import AdamW
-from torch.optim.lr_scheduler import OneCycleLR
-from torch.utils.data import DataLoader, TensorDataset
 from tqdm import tqdm
 
 from mgic_geo.models import create_model
-from mgic_geo.models.weights import WeightsInfo, load_state, save_weights
+from mgic_geo.models.weights import load_state, save_weights
 from mgic_geo.training.config import TrainConfig
-from mgic_geo.training.data import Splits, augment, make_splits
-from mgic_geo.training.evaluate import evaluate_clouds
+from mgic_geo.training.data import Splits, make_splits
 from mgic_geo.training.metrics import ConfusionMatrix
+from mgic_geo.training.optim import make_optimizer, make_schedule
 from mgic_geo.training.provenance import provenance
 from mgic_geo.training.run_folder import RunFolder
+from mgic_geo.training.scores import Scores
+from mgic_geo.training.tasks import Task, make_task
 
 
 @dataclass(frozen=True)
@@ -34,45 +33,28 @@ class TrainResult:
         summary: What ``result.json`` says.
         model: The model with the weights of the chosen epoch.
         classes: Class names.
-        matrix: Confusion matrix on the test split, else on the validation part, else None.
+        scores: Figures on the test split, else on the validation part, else None.
         run: The run folder.
+        task: What was trained.
     """
 
     summary: dict[str, Any]
     model: nn.Module
     classes: tuple[str, ...]
-    matrix: ConfusionMatrix | None
+    scores: Scores | None
     run: RunFolder
+    task: Task
+
+    @property
+    def matrix(self) -> ConfusionMatrix | None:
+        """The confusion matrix of :attr:`scores`."""
+        return None if self.scores is None else self.scores.matrix
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameters for an optimiser: matrices decay, norms and biases do not."""
-    parameters = list(model.parameters())
-    return [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-    ]
+def train(config: TrainConfig, splits: Splits[Any] | None = None) -> TrainResult:
+    """Trains a classifier of clouds, images or pixels and keeps the best epoch on validation data.
 
-
-def class_weights(label: Tensor, num_classes: int, balance: float) -> Tensor | None:
-    r"""Weights :math:`w_c \propto n_c^{-b}` of the classes in the loss, 1 for the mean shape.
-
-    Args:
-        label: Classes of the training shapes, ``[M]``.
-        num_classes: Number of classes.
-        balance: The power :math:`b`; 0 gives None, 1 gives every class the same share.
-    """
-    if balance == 0.0:
-        return None
-    sizes = torch.bincount(label, minlength=num_classes).float()
-    weight = sizes.clamp_min(1.0).pow(-balance)
-    return weight * (sizes.sum() / (weight * sizes).sum())
-
-
-def train(config: TrainConfig, splits: Splits | None = None) -> TrainResult:
-    """Trains a classifier and keeps the epoch of the best mean class accuracy on validation data.
-
-    AdamW, a one-cycle learning rate, label smoothing and clipped gradients. Runs on whatever
+    The best by mean class accuracy, by accuracy, or by mean intersection over union. Runs on what
     accelerate finds: a CPU, a GPU, or several processes under ``accelerate launch``. All randomness
     of an epoch follows from the seed, its number and the process, so a resumed run equals an
     uninterrupted one.
@@ -82,6 +64,7 @@ def train(config: TrainConfig, splits: Splits | None = None) -> TrainResult:
         splits: The data, if they are at hand; read from ``config`` otherwise.
 
     Raises:
+        MgicGeoError: The model is for other data.
         DataError: The data cannot be used.
         CheckpointError: The run folder is taken, or cannot be resumed.
     """
@@ -91,7 +74,7 @@ def train(config: TrainConfig, splits: Splits | None = None) -> TrainResult:
     )
     run = RunFolder(config)
     splits = make_splits(config) if splits is None else splits
-    trainer = _Trainer(config, splits, accelerator, run)
+    trainer = _Trainer(config, make_task(config, splits, accelerator.device), accelerator, run)
     trainer.resume()
     if accelerator.is_main_process:
         run.start()
@@ -105,34 +88,25 @@ class _Trainer:
     """The moving parts of one run."""
 
     def __init__(
-        self, config: TrainConfig, splits: Splits, accelerator: Accelerator, run: RunFolder
+        self, config: TrainConfig, task: Task, accelerator: Accelerator, run: RunFolder
     ) -> None:
-        self.config, self.splits, self.accelerator, self.run = config, splits, accelerator, run
-        self.info = WeightsInfo(
-            config.model, config.model_args(), splits.classes, config.num_points
-        )
+        self.config, self.task, self.accelerator, self.run = config, task, accelerator, run
+        self.splits = task.splits
         torch.manual_seed(config.seed)
-        model = create_model(config.model, num_classes=len(splits.classes), **self.info.model_args)
-        # foreach: the same bits, with fewer calls for many small parameters. fused would wake the
-        # threads for each parameter, which takes longer than updating it.
-        groups = parameter_groups(model, config.weight_decay)
-        optimizer = AdamW(groups, lr=config.lr, foreach=True)
-        size = min(config.batch_size, max(len(splits.train) // accelerator.num_processes, 1))
-        loader: DataLoader[Any] = DataLoader(
-            TensorDataset(splits.train.pos, splits.train.label),
-            batch_size=size,
-            shuffle=True,
-            drop_last=True,
+        model = create_model(
+            config.model, num_classes=len(self.splits.classes), **task.info.model_args
         )
+        self.channels_last = config.memory_format == "channels_last"
+        if self.channels_last:
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.bare = model
         self.model, self.optimizer, self.loader = accelerator.prepare(
-            torch.compile(model) if config.compile else model, optimizer, loader
+            torch.compile(model) if config.compile else model,
+            make_optimizer(model, config),
+            task.loader(accelerator.num_processes),
         )
-        self.scheduler = OneCycleLR(
-            self.optimizer, config.lr, config.epochs * len(self.loader), pct_start=config.warmup
-        )
-        weight = class_weights(splits.train.label, len(splits.classes), config.class_balance)
-        self.weight = None if weight is None else weight.to(accelerator.device)
+        steps = config.epochs * len(self.loader)
+        self.scheduler = make_schedule(self.optimizer, config, steps)
         self.epoch = 0
         self.best = -1.0
         self.rows: list[dict[str, float]] = []
@@ -152,35 +126,40 @@ class _Trainer:
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
         self.loader.set_epoch(self.epoch)
+        self.task.set_epoch(self.epoch)
         self.model.train()
-        total = torch.zeros(3)
+        tallies = []
         bar = tqdm(
             self.loader,
             desc=f"epoch {self.epoch + 1}/{self.config.epochs}",
             leave=False,
             disable=not (self.accelerator.is_local_main_process and sys.stderr.isatty()),
         )
-        for pos, label in bar:
-            loss, right = self._step(augment(pos, self.config.augment, generator), label)
-            total += torch.tensor([loss * label.numel(), right, label.numel()])
-            bar.set_postfix(loss=f"{loss:.3f}")
+        for batch in bar:
+            tallies.append(self._step(*self.task.batch(batch, generator)))
+            if not bar.disable:
+                bar.set_postfix(loss=f"{tallies[-1][0] / tallies[-1][2].clamp_min(1):.3f}")
+        # only here does a GPU have to be waited for
+        total = torch.stack(tallies).cpu().double().sum(dim=0).float()
         total = self.accelerator.reduce(total.to(self.accelerator.device), "sum").cpu()
         self.epoch += 1
         self._record(total, time.perf_counter() - start)
 
-    def _step(self, pos: Tensor, label: Tensor) -> tuple[float, float]:
+    def _step(self, inputs: Tensor, target: Tensor) -> Tensor:
+        """One update; the summed loss, the number of right predictions, and of how many."""
+        if self.channels_last:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
         with self.accelerator.autocast():
-            logits = self.model(pos)
-            loss = nn.functional.cross_entropy(
-                logits.float(), label, self.weight, label_smoothing=self.config.label_smoothing
-            )
+            outputs = self.model(inputs)
+            loss = self.task.loss(outputs, target)
         self.optimizer.zero_grad()
         self.accelerator.backward(loss)
         if self.config.clip_norm > 0.0:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self.optimizer.step()
         self.scheduler.step()
-        return loss.item(), float((logits.argmax(dim=1) == label).sum())
+        right, count = self.task.tally(outputs, target)
+        return torch.stack([loss.detach() * count, right, torch.as_tensor(count).to(right)])
 
     def _record(self, total: Tensor, seconds: float) -> None:
         """Evaluates, and writes weights, metrics and state, on the main process alone."""
@@ -196,27 +175,23 @@ class _Trainer:
             text += f"  train {100 * row['train_accuracy']:.2f} %"
             score = float(self.epoch)  # without a validation part the last epoch is the chosen one
             if self.splits.val is not None:
-                matrix, loss = evaluate_clouds(
-                    self.bare, self.splits.val, len(self.splits.classes), self.accelerator.device
-                )
-                score = matrix.mean_class_accuracy
-                row["val_loss"] = round(loss, 6)
-                row["val_accuracy"] = round(matrix.accuracy, 6)
-                row["val_mean_class_accuracy"] = round(score, 6)
-                text += (
-                    f"  validation {100 * matrix.accuracy:.2f} %, mean class {100 * score:.2f} %"
-                )
+                scores = self.task.evaluate(self.bare, self.splits.val)
+                score = scores.score
+                row |= scores.row()
+                text += f"  validation {scores.describe(scores.figures, short=True)}"
             self.rows.append(row)
             self._save(score)
             print(f"{text}  ({seconds:.1f} s)", flush=True)
         self.rows, self.best = broadcast_object_list([self.rows, self.best])
 
     def _save(self, score: float) -> None:
-        save_weights(self.run.path / "last.safetensors", self.bare, self.info)
+        info = self.task.info
+        save_weights(self.run.path / "last.safetensors", self.bare, info)
         if score > self.best:
             self.best = score
-            save_weights(self.run.path / "best.safetensors", self.bare, self.info)
-        self.run.write_metrics(self.rows)
+            save_weights(self.run.path / "best.safetensors", self.bare, info)
+        columns = ["epoch", "train_loss", "train_accuracy", *self.task.scores.columns()]
+        self.run.write_metrics(self.rows, [*columns, "lr", "seconds"])
         self.run.save_state(
             epoch=self.epoch,
             best=self.best,
@@ -228,24 +203,25 @@ class _Trainer:
     def finish(self) -> TrainResult:
         load_state(self.bare, self.run.path / "best.safetensors")
         classes = self.splits.classes
-        scores = [row.get("val_mean_class_accuracy", row["epoch"]) for row in self.rows]
-        chosen = scores.index(max(scores))
+        chooses = f"val_{self.task.scores.chooses}"
+        choices = [row.get(chooses, row["epoch"]) for row in self.rows]
+        chosen = choices.index(max(choices))
         summary: dict[str, Any] = {
             "model": self.config.model,
             "parameters": sum(p.numel() for p in self.bare.parameters()),
             "data": self.config.data,
-            "train_shapes": len(self.splits.train),
+            f"train_{self.task.unit}": len(self.splits.train),
             "epochs": self.epoch,
             "chosen_epoch": int(self.rows[chosen]["epoch"]),
             "seed": self.config.seed,
             "epoch_seconds": sorted(row["seconds"] for row in self.rows)[len(self.rows) // 2],
             **provenance(),
         }
-        matrix = None
+        scores = None
         for name, part in (("validation", self.splits.val), ("test", self.splits.test)):
             if part is not None:
-                matrix, _ = evaluate_clouds(self.bare, part, len(classes), self.accelerator.device)
-                summary[name] = matrix.summary(classes)
+                scores = self.task.evaluate(self.bare, part)
+                summary[name] = scores.summary(classes)
         if self.accelerator.is_main_process:
             self.run.write_result(summary)
-        return TrainResult(summary, self.bare, classes, matrix, self.run)
+        return TrainResult(summary, self.bare, classes, scores, self.run, self.task)

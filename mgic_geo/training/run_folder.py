@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,8 @@ from mgic_geo.errors import CheckpointError
 from mgic_geo.io import atomic_write
 from mgic_geo.training.config import TrainConfig
 
-COLUMNS = (
-    "epoch",
-    "train_loss",
-    "train_accuracy",
-    "val_loss",
-    "val_accuracy",
-    "val_mean_class_accuracy",
-    "lr",
-    "seconds",
-)
 # What may differ when a run goes on: where and how, but nothing that changes its result.
-_FREE = {"resume", "out", "root", "stop_after", "compile"}
+_FREE = {"resume", "out", "root", "stop_after", "compile", "workers"}
 
 
 class RunFolder:
@@ -74,11 +65,12 @@ class RunFolder:
         except Exception as error:
             reason = str(error).partition("\n")[0][:200]  # torch explains itself at length
             raise CheckpointError(f"{self.state_path}: damaged ({reason})") from error
-        mine, theirs = _fixed(dataclasses.asdict(self.config)), _fixed(state["config"])
+        mine = _fixed(dataclasses.asdict(self.config))
+        theirs = _fixed(_completed(state["config"], dataclasses.asdict(TrainConfig())))
         for name in mine:
-            if mine[name] != theirs.get(name):
+            if mine[name] != theirs[name]:
                 raise CheckpointError(
-                    f"{self.path} holds a run with {name} = {theirs.get(name)}, not {mine[name]}: "
+                    f"{self.path} holds a run with {name} = {theirs[name]}, not {mine[name]}: "
                     "resume it with its own config, or choose another folder with --out"
                 )
         return state
@@ -88,10 +80,10 @@ class RunFolder:
         with atomic_write(self.state_path, "wb") as file:
             torch.save({"config": dataclasses.asdict(self.config), **state}, file)
 
-    def write_metrics(self, rows: list[dict[str, float]]) -> None:
-        """Writes ``metrics.csv``, one row an epoch."""
+    def write_metrics(self, rows: list[dict[str, float]], columns: Sequence[str]) -> None:
+        """Writes ``metrics.csv``, one row an epoch; a column that a row lacks stays empty."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         with atomic_write(self.path / "metrics.csv", "w") as file:
@@ -106,3 +98,12 @@ class RunFolder:
 
 def _fixed(config: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name not in _FREE}
+
+
+def _completed(config: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """A config as it was before some options existed: it ran as if they had their defaults."""
+    found = {**defaults, **config}
+    for name, value in defaults.items():
+        if isinstance(value, dict):
+            found[name] = {**value, **found[name]}
+    return found

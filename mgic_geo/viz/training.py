@@ -16,17 +16,31 @@ from ._figure import COLOURS, INK, PALE, new_figure, save_figure, tidy
 
 _COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 _MEAN_CLASS = "val_mean_class_accuracy"
+# Figures that further tasks have, and what they are called; see `mgic_geo.training.Scores`.
+_MEAN_IOU, _TOP5 = "val_mean_iou", "val_top5_accuracy"
+_MORE = {
+    _TOP5: "validation, top-5",
+    _MEAN_IOU: "validation, mean IoU",
+    _MEAN_CLASS: "validation, mean over classes",
+}
+_LONGEST = 100_000  # a count that fits into its cell is smaller
 
 
 def plot_confusion(
-    matrix: npt.ArrayLike, classes: Sequence[str], path: str | os.PathLike[str]
+    matrix: npt.ArrayLike,
+    classes: Sequence[str],
+    path: str | os.PathLike[str],
+    unit: str = "shapes",
 ) -> Path:
     """Draws a confusion matrix: counts as numbers, shares of the true class as colour.
+
+    Where counts would be too long for their cells the numbers are shares, in percent.
 
     Args:
         matrix: Counts ``[C, C]``, array or CPU tensor; rows are true classes, columns predicted.
         classes: The ``C`` class names.
         path: The picture to write, ``.png``, ``.svg`` or ``.pdf``.
+        unit: What is counted.
 
     Returns:
         The path of the picture.
@@ -43,9 +57,10 @@ def plot_confusion(
     figure = new_figure(1.9 + 0.47 * size, 1.6 + 0.44 * size)
     axes = figure.add_subplot()
     axes.imshow(share, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
-    for row, column in np.argwhere(counts > 0):
+    short = counts.max() < _LONGEST
+    for row, column in np.argwhere(counts > 0 if short else share >= 0.005):
         colour = "white" if share[row, column] > 0.55 else INK
-        text = f"{counts[row, column]:g}"
+        text = f"{counts[row, column]:g}" if short else f"{100.0 * share[row, column]:.0f}"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
     names = [name.replace("_", " ") for name in classes]
     axes.set_xticks(range(size), names, rotation=40, ha="right", rotation_mode="anchor")
@@ -64,7 +79,8 @@ def plot_confusion(
     right = 100.0 * np.trace(counts) / max(total, 1)
     per_class = share.diagonal()[counts.sum(axis=1) > 0]
     mean = 100.0 * per_class.mean() if len(per_class) else 0.0
-    title = f"accuracy {right:.1f} %, mean over classes {mean:.1f} % ({total:g} shapes)"
+    title = f"accuracy {right:.1f} %, mean over classes {mean:.1f} % ({total:,.0f} {unit})"
+    title += "" if short else "; cells in %"
     axes.set_title(title, fontsize=10, color=INK, pad=10)
     figure.set_layout_engine("tight")
     return save_figure(figure, path)
@@ -75,8 +91,9 @@ def plot_curves(metrics: str | os.PathLike[str], path: str | os.PathLike[str]) -
 
     Args:
         metrics: CSV with the columns ``epoch``, ``train_loss``, ``train_accuracy``, ``val_loss``,
-            ``val_accuracy``, and ``val_mean_class_accuracy`` if there; accuracies from 0 to 1. An
-            empty cell is a value that was not measured.
+            ``val_accuracy``, and ``val_mean_class_accuracy``, ``val_top5_accuracy`` and
+            ``val_mean_iou`` if there; all but losses from 0 to 1. An empty cell is a value that was
+            not measured.
         path: The picture to write, ``.png``, ``.svg`` or ``.pdf``.
 
     Returns:
@@ -90,15 +107,18 @@ def plot_curves(metrics: str | os.PathLike[str], path: str | os.PathLike[str]) -
     epoch = values["epoch"]
     figure = new_figure(8.4, 3.1)
     loss, accuracy = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
-    chosen = _MEAN_CLASS if _MEAN_CLASS in values else "val_accuracy"
+    # what chose the epoch: of pixels the mean IoU, of images (with top-5) the accuracy
+    chosen = "val_accuracy" if _TOP5 in values or _MEAN_CLASS not in values else _MEAN_CLASS
+    chosen = _MEAN_IOU if _MEAN_IOU in values else chosen
     curves = [
         (loss, "train_loss", "training", 1.0),
         (loss, "val_loss", "validation", 1.0),
         (accuracy, "train_accuracy", "training", 100.0),
         (accuracy, "val_accuracy", "validation", 100.0),
-        (accuracy, _MEAN_CLASS, "validation, mean over classes", 100.0),
+        *((accuracy, key, label, 100.0) for key, label in _MORE.items()),
     ]
-    shades = (*COLOURS[:2], *COLOURS)
+    more = dict(zip((key for key in _MORE if key in values), (COLOURS[2], PALE)))
+    shades = (*COLOURS[:2], *COLOURS[:2], *(more.get(key, PALE) for key in _MORE))
     marker = "o" if len(epoch) == 1 else None  # a line through one point is invisible
     for (axes, key, label, factor), colour in zip(curves, shades):
         if key in values and not np.isnan(values[key]).all():
@@ -134,7 +154,7 @@ def _read(metrics: str | os.PathLike[str]) -> dict[str, npt.NDArray[np.float64]]
         raise DataError(f"{metrics}: the columns {', '.join(missing)} are missing")
     if not rows:
         raise DataError(f"{metrics}: no epoch yet, nothing to draw")
-    names = [*_COLUMNS, *([_MEAN_CLASS] if _MEAN_CLASS in found else [])]
+    names = [*_COLUMNS, *(name for name in _MORE if name in found)]
     try:
         return {name: np.array([float(row[name] or "nan") for row in rows]) for name in names}
     except ValueError as error:

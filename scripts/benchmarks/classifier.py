@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from mgic_geo.models import create_model
-from mgic_geo.training.loop import parameter_groups
+from mgic_geo.training.optim import parameter_groups
 
 from ._bench import Bench, Peer
 from ._peers import PygClassifier, copy_weights, make_clouds, randomise_norms

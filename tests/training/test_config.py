@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from jsonargparse import ArgumentParser
 
 from mgic_geo.cli import train as command
 from mgic_geo.errors import MgicGeoError
-from mgic_geo.training import AugmentConfig, TrainConfig
+from mgic_geo.training import AugmentConfig, ImageConfig, TrainConfig
 
 Config = Callable[..., TrainConfig]
 
@@ -45,6 +45,10 @@ def test_yaml_file_gives_the_config_back(
         ({"batch_size": -1}, "batch_size = -1"),
         ({"val_fraction": 1.0}, "val_fraction = 1.0"),
         ({"dropout": -0.1}, "dropout = -0.1"),
+        ({"steps_per_epoch": 0}, "steps_per_epoch = 0"),
+        ({"workers": -1}, "workers = -1"),
+        ({"optimizer": "adam"}, "optimizer = 'adam': use adamw or sgd"),
+        ({"schedule": "flat"}, "use onecycle, cosine or step"),
         ({"mixed_precision": "fp8"}, "use no, bf16 or fp16"),
         ({"k": 45, "augment": AugmentConfig(drop=0.3)}, "k = 45 needs more than 45 points"),
     ],
@@ -58,6 +62,39 @@ def test_refusals(config: Config, changes: dict[str, Any], text: str) -> None:
 def test_augmentation_out_of_range(changes: dict[str, float]) -> None:
     with pytest.raises(MgicGeoError, match=rf"augment\.{next(iter(changes))}"):
         AugmentConfig(**changes)
+
+
+def test_options_of_images_travel_through_yaml(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = ImageConfig(crop_size=64, scale=(0.25, 1.0), mean=(0.5, 0.25, 0.5), std=(1, 1, 1))
+    written = config(image=image, model_options={"group_size": 4, "tail": "small"}, workers=3)
+    written.save(tmp_path / "config.yaml")
+    read: list[TrainConfig] = []
+    monkeypatch.setattr(command, "train", lambda config: read.append(config) or 1 / 0)
+    parser = ArgumentParser()
+    command.add_arguments(parser)
+    arguments = ["--config", str(tmp_path / "config.yaml"), "--image.flip", "0.25"]
+    arguments += ["--model_options.group_size", "8"]
+    with pytest.raises(ZeroDivisionError):
+        command.run(parser.parse_args(arguments))
+    assert read[0].image == replace(image, flip=0.25)
+    assert read[0].model_options == {"group_size": 8, "tail": "small"}
+    assert type(read[0].model_options) is dict  # a saved state holds plain types alone
+
+
+def test_shipped_configs_load(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = sorted((repository / "mgic_geo/weights").glob("*/config.yaml"))
+    assert files
+    read: list[TrainConfig] = []
+    monkeypatch.setattr(command, "train", lambda config: read.append(config) or 1 / 0)
+    for file in files:
+        parser = ArgumentParser()
+        command.add_arguments(parser)
+        with pytest.raises(ZeroDivisionError):
+            command.run(parser.parse_args(["--config", str(file)]))
+        stored = yaml.safe_load(file.read_text())
+        assert {name: asdict(read[-1])[name] for name in stored} == stored
 
 
 def test_folder_is_named_after_data_and_model() -> None:

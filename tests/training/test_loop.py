@@ -9,7 +9,8 @@ import torch
 
 from mgic_geo.models import create_model, load_model
 from mgic_geo.training import Splits, TrainConfig, evaluate_clouds, predict_logits, train
-from mgic_geo.training.loop import class_weights, parameter_groups
+from mgic_geo.training.optim import parameter_groups
+from mgic_geo.training.tasks.base import class_weights
 
 Config = Callable[..., TrainConfig]
 

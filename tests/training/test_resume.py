@@ -106,6 +106,19 @@ def test_folder_of_another_run(config: Config, splits: Splits, tmp_path: Path) -
     assert not (tmp_path / "other").exists()
 
 
+def test_run_from_before_there_were_images(config: Config, splits: Splits, tmp_path: Path) -> None:
+    train(config(stop_after=1), splits)
+    path = tmp_path / "run" / "state.pt"
+    state = torch.load(path, weights_only=True)
+    later = ("source", "val_data", "model_options", "steps_per_epoch", "optimizer", "schedule")
+    for name in (*later, "image", "workers", "memory_format"):
+        del state["config"][name]
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match="a run with optimizer = adamw, not sgd"):
+        train(config(optimizer="sgd", resume=True), splits)
+    assert train(config(resume=True), splits).summary["epochs"] == 3
+
+
 @pytest.mark.parametrize("name", ["state.pt", "last.safetensors"])
 def test_damaged_files(config: Config, splits: Splits, tmp_path: Path, name: str) -> None:
     train(config(stop_after=1), splits)

@@ -44,6 +44,34 @@ def test_confusion_shows_counts_and_both_accuracies(tmp_path: Path, figures: lis
     assert [tick.get_text() for tick in axes.get_yticklabels()][1] == "night stand"
 
 
+def test_confusion_of_pixels_shows_shares(tmp_path: Path, figures: list[Any]) -> None:
+    matrix = np.array([[300_000, 100_000], [1, 1_200_000]])
+    plot_confusion(matrix, ["road", "sky"], tmp_path / "c.png", "pixels")
+    (axes,) = figures[0].axes
+    assert "(1,600,001 pixels); cells in %" in axes.get_title()
+    assert [text.get_text() for text in axes.texts] == ["75", "25", "100"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "best"),
+    [
+        ("val_accuracy,val_top5_accuracy,val_mean_class_accuracy", "best 70.0 % in epoch 1"),
+        ("val_mean_iou,val_accuracy,val_mean_class_accuracy", "best 90.0 % in epoch 2"),
+    ],
+)
+def test_curves_mark_what_chose_the_epoch(
+    tmp_path: Path, figures: list[Any], columns: str, best: str
+) -> None:
+    header = f"epoch,train_loss,train_accuracy,val_loss,{columns},lr,seconds"
+    rows = ["1,2.0,0.3,1.9,0.7,0.6,0.3,0.001,2", "2,1.0,0.6,1.2,0.69,0.61,0.4,0.001,2"]
+    if "iou" in columns:
+        rows[1] = rows[1].replace("0.69", "0.9")
+    plot_curves(metrics(tmp_path, *rows, header=header), tmp_path / "c.png")
+    accuracy = figures[0].axes[1]
+    assert accuracy.get_title() == best
+    assert len(accuracy.get_legend().get_texts()) == 4
+
+
 def test_confusion_of_another_size(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"2 classes cannot have shape \(3, 3\)"):
         plot_confusion(np.eye(3), ["a", "b"], tmp_path / "c.png")

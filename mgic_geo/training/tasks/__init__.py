@@ -1,0 +1,23 @@
+"""What the training loop does differently for clouds, images and masks."""
+
+from typing import Any
+
+import torch
+
+from mgic_geo.training.config import TrainConfig
+from mgic_geo.training.data import Clouds, Splits, data_task
+from mgic_geo.training.tasks.base import Task
+from mgic_geo.training.tasks.clouds import CloudTask
+from mgic_geo.training.tasks.images import ImageTask
+from mgic_geo.training.tasks.segmentation import SegmentationTask
+
+__all__ = ["CloudTask", "ImageTask", "SegmentationTask", "Task", "make_task"]
+
+
+def make_task(config: TrainConfig, splits: Splits[Any], device: torch.device) -> Task:
+    """The task that the data are for."""
+    if isinstance(splits.train, Clouds):
+        return CloudTask(config, splits, device)
+    if data_task(splits.train) == "segmentation":
+        return SegmentationTask(config, splits, device)
+    return ImageTask(config, splits, device)

@@ -1,0 +1,43 @@
+"""Clouds to classes."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from mgic_geo.models import WeightsInfo
+from mgic_geo.training.config import TrainConfig
+from mgic_geo.training.data import Clouds, Splits, augment
+from mgic_geo.training.evaluate import evaluate_clouds
+from mgic_geo.training.scores import CloudScores, Scores
+from mgic_geo.training.tasks.base import Task, class_weights
+
+
+class CloudTask(Task):
+    """Classification of point clouds in memory."""
+
+    scores: ClassVar[type[Scores]] = CloudScores
+    unit = "shapes"
+    counts = "shapes"
+
+    def __init__(self, config: TrainConfig, splits: Splits[Clouds], device: torch.device) -> None:
+        super().__init__(config, splits, device)
+        self.info = WeightsInfo(
+            config.model, config.model_args(), splits.classes, config.num_points
+        )
+        weight = class_weights(splits.train.label, self.num_classes, config.class_balance)
+        self.weight = None if weight is None else weight.to(device)
+
+    def loader(self, num_processes: int) -> DataLoader[Any]:
+        train = self.splits.train
+        return self._batches(TensorDataset(train.pos, train.label), num_processes)
+
+    def batch(self, batch: Any, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        pos, label = batch
+        return augment(pos, self.config.augment, generator), label
+
+    def evaluate(self, model: nn.Module, part: Clouds) -> CloudScores:
+        return CloudScores(*evaluate_clouds(model, part, self.num_classes, self.device))
