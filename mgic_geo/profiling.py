@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
 
-from mgic_geo.models import PointClassifier, create_model
+from mgic_geo.models import PointClassifier, create_model, model_task
 
 _OPS = torch.ops.mgic_geo
 
@@ -180,6 +181,37 @@ def profile_point_model(
     pos = torch.rand(1, num_points, 3, generator=torch.Generator().manual_seed(0))
     graph = model.prepare(pos) if isinstance(model, PointClassifier) else None
     return profile_model(model, pos, operators=graph, depth=depth)
+
+
+def profile_model_by_name(
+    name: str,
+    model_args: Mapping[str, Any] | None = None,
+    num_points: int = 1024,
+    image_size: int | tuple[int, int] | None = None,
+    depth: int | None = None,
+) -> list[LayerCount]:
+    """Counts a registered model on one cloud, without the building of its graph, or on one image.
+
+    Args:
+        name: Its name in the registry.
+        model_args: Options of the model.
+        num_points: Points of the cloud.
+        image_size: Side of the image, or height and width; by default the model's own, see
+            :func:`default_image_size`.
+        depth: As in :func:`profile_model`.
+    """
+    if model_task(name) == "points":
+        return profile_point_model(name, num_points, depth, **(model_args or {}))
+    model = create_model(name, **(model_args or {})).eval()
+    size = default_image_size(model) if image_size is None else image_size
+    height, width = (size, size) if isinstance(size, int) else size
+    return profile_model(model, torch.zeros(1, 3, height, width), depth=depth)
+
+
+def default_image_size(model: nn.Module) -> tuple[int, int]:
+    """Height and width of the images that a model is made for, its ``default_size``, else 224."""
+    size: int | tuple[int, int] = getattr(model, "default_size", 224)
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
 def _work(counter: FlopCounterMode, model: nn.Module, name: str, only_graph: bool) -> int:

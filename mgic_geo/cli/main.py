@@ -17,8 +17,8 @@ from mgic_geo.cli._output import message
 # exit code. Only the chosen one is imported, so that help and wrong use are answered at once.
 COMMANDS = {
     "train": "train a classifier",
-    "evaluate": "measure weights on labelled clouds",
-    "predict": "classify meshes and clouds",
+    "evaluate": "measure weights on labelled clouds or images",
+    "predict": "classify meshes, clouds and images",
     "profile": "count parameters and multiply-accumulates of each layer",
     "models": "list the models",
     "prepare": "download and process a data set",

@@ -1,6 +1,7 @@
 """List the models with their parameters and multiply-accumulates, at their default options.
 
-Multiply-accumulates (MACs) are those of learned weights for one cloud of 1,024 points.
+Multiply-accumulates (MACs) are those of learned weights for one cloud of 1,024 points, or one image
+in the size that the model is made for.
 """
 
 from __future__ import annotations
@@ -8,24 +9,27 @@ from __future__ import annotations
 from jsonargparse import ArgumentParser, Namespace
 
 from mgic_geo.cli._output import print_json, print_table
-from mgic_geo.models import describe_model, list_models
-from mgic_geo.profiling import profile_point_model
+from mgic_geo.models import describe_model, list_models, model_task
+from mgic_geo.models.registry import TASKS
+from mgic_geo.profiling import profile_model_by_name
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "pattern", nargs="?", default="*", help="shell pattern of names, quoted: 'mgic_*'"
     )
+    parser.add_argument("--task", choices=TASKS, help="only those for this")
     parser.add_argument("--json", action="store_true", help="print a list of JSON objects")
 
 
 def run(options: Namespace) -> int:
     rows = []
-    for name in list_models(options.pattern):
-        layers = profile_point_model(name)
+    for name in list_models(options.pattern, options.task):
+        layers = profile_model_by_name(name)
         rows.append(
             {
                 "name": name,
+                "task": model_task(name),
                 "parameters": sum(layer.parameters for layer in layers),
                 "macs": sum(layer.macs for layer in layers),
                 "description": describe_model(name),

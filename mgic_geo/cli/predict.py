@@ -1,6 +1,7 @@
-"""Classify meshes and clouds: OFF, PLY, OBJ, STL, PCD, XYZ, NPY, NPZ.
+"""Classify meshes and clouds (OFF, PLY, OBJ, STL, PCD, XYZ, NPY, NPZ), images, or their pixels.
 
-Each shape is sampled, centred and scaled to the unit sphere. A file that cannot be used is named,
+The weights say which. Each shape is sampled, centred and scaled to the unit sphere. With weights of
+segmentation a picture shows the classes of an image's pixels. A file that cannot be used is named,
 and the others are classified all the same.
 """
 
@@ -14,6 +15,7 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
+from mgic_geo.cli._images import classify_file, most_likely, segment_file
 from mgic_geo.cli._output import message, percent, print_json
 from mgic_geo.datasets import sample_points
 from mgic_geo.io import Mesh, read_cloud_or_mesh
@@ -31,7 +33,7 @@ _UPRIGHT = {
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", metavar="FILE", help="a mesh or a cloud")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a mesh, cloud or image")
     parser.add_argument(
         "--weights", default=DEFAULT_WEIGHTS, help="shipped weights, a file, or a run folder"
     )
@@ -42,16 +44,21 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampling")
     parser.add_argument("--up", choices=list(_UPRIGHT), default="z", help="axis that points up")
+    parser.add_argument(
+        "--out", metavar="FOLDER", help="for pictures of segmentation (default: beside the image)"
+    )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--json", action="store_true", help="print a list of JSON objects")
 
 
 def run(options: Namespace) -> int:
     model, info = load_model(options.weights, options.device)
+    tasks = {"points": _classify, "images": classify_file, "segmentation": segment_file}
+    predict = tasks[info.task]
     results, failed = [], False
     for file in options.files:
         try:
-            result = _classify(model, info, file, options)
+            result = predict(model, info, file, options)
         except (ValueError, OSError, ImportError) as error:
             text = message(error) if file in message(error) else f"{file}: {message(error)}"
             print(f"mgic-geo: {text}", file=sys.stderr)
@@ -59,12 +66,18 @@ def run(options: Namespace) -> int:
         results.append(result)
         if not options.json and "error" not in result:
             # at once: a long list of files shows how far it is
-            (first, *others) = result["top"]
-            rest = ", ".join(f"{o['class']} {percent(o['probability'])}" for o in others)
-            print(f"{file}: {first['class']} {percent(first['probability'])} ({rest})", flush=True)
+            print(f"{file}: {_line(result)}", flush=True)
     if options.json:
         print_json(results)
     return 1 if failed else 0
+
+
+def _line(result: dict[str, Any]) -> str:
+    if "overlay" in result:
+        shares = ", ".join(f"{s['class']} {percent(s['share'])}" for s in result["shares"])
+        return f"{shares} -> {result['overlay']}"
+    first, *others = (f"{t['class']} {percent(t['probability'])}" for t in result["top"])
+    return f"{first} ({', '.join(others)})"
 
 
 def _classify(model: nn.Module, info: WeightsInfo, file: str, options: Namespace) -> dict[str, Any]:
@@ -82,11 +95,6 @@ def _classify(model: nn.Module, info: WeightsInfo, file: str, options: Namespace
     points = sample_points(shape, count, seed=options.seed, name=file)
     upright = points @ np.array(_UPRIGHT[options.up], points.dtype).T
     pos = normalize_sphere(torch.from_numpy(upright))
-    probability = predict_logits(model, pos[None], options.device)[0].softmax(dim=0)
-    top = probability.topk(min(3, len(info.classes)))
-    best = [
-        {"class": info.classes[i], "probability": round(p, 6)}
-        for p, i in zip(top.values.tolist(), top.indices.tolist(), strict=True)
-    ]
+    best = most_likely(predict_logits(model, pos[None], options.device)[0], info.classes)
     kind = "mesh" if isinstance(shape, Mesh) else "cloud"
-    return {"file": file, **best[0], "top": best, "kind": kind, "num_points": count}
+    return {"file": file, **best, "kind": kind, "num_points": count}

@@ -1,7 +1,8 @@
 """Count parameters and multiply-accumulates of each layer of a model, against its dense twin.
 
-Multiply-accumulates (MACs) are those of learned weights for one cloud; graph MACs, of the fixed
-derivative operators, stand in a column of their own. The building of the graph is not counted.
+Multiply-accumulates (MACs) are those of learned weights for one cloud or image; graph MACs, of the
+fixed derivative operators, stand in a column of their own. The building of the graph is not
+counted. What a model has besides the options below is set by --option.
 """
 
 from __future__ import annotations
@@ -9,23 +10,43 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from mgic_geo.cli._output import percent, print_json, print_table
-from mgic_geo.models import dense_twin
-from mgic_geo.profiling import LayerCount, profile_point_model
+from mgic_geo.models import dense_twin, model_task
+from mgic_geo.profiling import LayerCount, profile_model_by_name
 
 _FIGURES = ("parameters", "macs", "graph_macs")
+_POINT_DEFAULTS = {"width": 64, "group_size": 8, "coarsest": 16, "k": 10, "num_classes": 10}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("model", help="a name that mgic-geo models lists")
-    parser.add_argument("--width", type=int, default=64, help="channels of all layers")
-    parser.add_argument("--group_size", type=int, default=8, help="group size of the hierarchy")
-    parser.add_argument("--coarsest", type=int, default=16, help="width of its coarsest grid")
-    parser.add_argument("--k", type=int, default=10, help="neighbours a node in the graph")
-    parser.add_argument("--num_classes", type=int, default=10)
+    texts = {
+        "width": "channels of all layers (points: 64)",
+        "group_size": "group size of the hierarchy (points: 8)",
+        "coarsest": "width of its coarsest grid (points: 16)",
+        "k": "neighbours a node in the graph (points: 10)",
+        "num_classes": "(points: 10)",
+    }
+    for name, text in texts.items():
+        parser.add_argument(f"--{name}", type=int, help=text)
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another option of the model; may be repeated",
+    )
     parser.add_argument("--num_points", type=int, default=1024, help="points of the cloud")
+    parser.add_argument(
+        "--image_size",
+        type=int,
+        nargs="+",
+        metavar="PIXELS",
+        help="side of the image, or its height and width (default: the model's own)",
+    )
     parser.add_argument(
         "--depth", type=int, default=2, help="levels of names to show; 0 for every layer"
     )
@@ -33,16 +54,23 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    names = ("width", "group_size", "coarsest", "k", "num_classes", "num_points")
-    settings: dict[str, Any] = {name: options[name] for name in names}
-    if options.num_points <= options.k:
-        raise ValueError(f"num_points = {options.num_points}: k = {options.k} needs more points")
+    points = model_task(options.model) == "points"
+    given = {name: options[name] for name in _POINT_DEFAULTS if options[name] is not None}
+    model_args: dict[str, Any] = {**(_POINT_DEFAULTS if points else {}), **given}
+    model_args |= dict(_option(text) for text in options.option)
+    settings: dict[str, Any] = {}
+    if points:
+        settings["num_points"], k = options.num_points, model_args["k"]
+        if options.num_points <= k:
+            raise ValueError(f"num_points = {options.num_points}: k = {k} needs more points")
+    elif options.image_size is not None:
+        settings["image_size"] = _image_size(options.image_size)
     settings["depth"] = options.depth if options.depth > 0 else None
-    layers = profile_point_model(options.model, **settings)
+    layers = profile_model_by_name(options.model, model_args, **settings)
     twin = dense_twin(options.model)
-    dense = profile_point_model(twin, **settings) if twin else []
+    dense = profile_model_by_name(twin, model_args, **settings) if twin else []
     if options.json:
-        report = {"model": options.model, **settings, "total": _total(layers)}
+        report = {"model": options.model, **model_args, **settings, "total": _total(layers)}
         report["layers"] = [asdict(layer) for layer in layers]
         if twin:
             report["dense_twin"] = {"model": twin, "total": _total(dense)}
@@ -50,6 +78,20 @@ def run(options: Namespace) -> int:
     else:
         _print(options.model, layers, twin, dense)
     return 0
+
+
+def _option(text: str) -> tuple[str, Any]:
+    """A name and a number, truth value or text."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise ValueError(f"--option {text}: write it as name=value")
+    return name, yaml.safe_load(value)
+
+
+def _image_size(sides: list[int]) -> int | tuple[int, int]:
+    if len(sides) > 2 or min(sides) < 1:
+        raise ValueError(f"image_size = {sides}: give a side, or height and width, at least 1")
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
 
 
 def _print(name: str, layers: list[LayerCount], twin: str | None, dense: list[LayerCount]) -> None:

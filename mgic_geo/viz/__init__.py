@@ -1,6 +1,14 @@
-"""Pictures of clouds and of training runs (Matplotlib, the extra ``viz``)."""
+"""Pictures of clouds and training runs (Matplotlib, ``viz``), of segmented images (Pillow)."""
 
 from .clouds import draw_cloud, plot_clouds
+from .overlay import class_colors, draw_overlay
 from .training import plot_confusion, plot_curves
 
-__all__ = ["draw_cloud", "plot_clouds", "plot_confusion", "plot_curves"]
+__all__ = [
+    "class_colors",
+    "draw_cloud",
+    "draw_overlay",
+    "plot_clouds",
+    "plot_confusion",
+    "plot_curves",
+]
