@@ -202,15 +202,16 @@ def profile_model_by_name(
     """
     if model_task(name) == "points":
         return profile_point_model(name, num_points, depth, **(model_args or {}))
-    model = create_model(name, **(model_args or {})).eval()
-    size = default_image_size(model) if image_size is None else image_size
-    height, width = (size, size) if isinstance(size, int) else size
-    return profile_model(model, torch.zeros(1, 3, height, width), depth=depth)
+    with torch.device("meta"):  # nothing is computed, the counts are the same
+        model = create_model(name, **(model_args or {})).eval()
+        size = default_image_size(model) if image_size is None else image_size
+        height, width = (size, size) if isinstance(size, int) else size
+        return profile_model(model, torch.empty(1, 3, height, width), depth=depth)
 
 
 def default_image_size(model: nn.Module) -> tuple[int, int]:
-    """Height and width of the images that a model is made for, its ``default_size``, else 224."""
-    size: int | tuple[int, int] = getattr(model, "default_size", 224)
+    """Height and width of the images that a model is made for, its ``input_size``, else 224."""
+    size: int | tuple[int, int] = getattr(model, "input_size", 224)
     return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 

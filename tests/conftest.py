@@ -60,7 +60,7 @@ class TinyCNN(nn.Module):
 class TinySegmenter(nn.Module):
     """Images to a class for each pixel."""
 
-    default_size = (24, 40)
+    input_size = (24, 40)
 
     def __init__(self, num_classes: int = 3, width: int = 8) -> None:
         super().__init__()

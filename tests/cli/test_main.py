@@ -89,7 +89,7 @@ def test_reader_that_goes_away() -> None:
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
-        [sys.executable, "-c", START + "; sys.exit(code)", "models"],
+        [sys.executable, "-c", START + "; sys.exit(code)", "models", "dgcnn"],
         stdout=write,
         stderr=subprocess.PIPE,
         text=True,
