@@ -254,7 +254,7 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def test_snapshot() -> None:
-    # digests of the names and shapes that stored weights rely on; MGIC_GEO_SNAPSHOT=write accepts new ones
+    # digests of names and shapes that weights rely on; MGIC_GEO_SNAPSHOT=write accepts new ones
     found = {name: describe(name) for name in NAMES}
     if os.environ.get("MGIC_GEO_SNAPSHOT") == "write":
         SNAPSHOT.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
