@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mgic_geo.kernels import grouped_conv, pack_conv_bias, pack_conv_weight
+from mgic_geo.kernels._dispatch import fused_for, lanes
 from mgic_geo.kernels.grouped_conv import activate_, run_grouped_conv
+from mgic_geo.nn.vision.squeeze_excite import SqueezeExcite
 
 
 class FusedConv(nn.Module):
@@ -36,31 +38,48 @@ class FusedConv(nn.Module):
         self.stride, self.dilation, self.groups, self.act = stride, dilation, groups, act
         self.out = weight.size(0) // groups
         self.padding = dilation * (weight.size(-1) // 2)
-        # Dense and depthwise convolutions are what torch's own library is best at.
-        self.packed = groups > 1 and weight.size(1) > 1
-        if self.packed:
+        taps = weight.size(2) * weight.size(3)
+        # Dense convolutions are what torch's own library is best at.
+        self.form = "dense"
+        if groups > 1:
+            self.form = "depthwise" if weight.size(1) == 1 else "grouped"
+        if self.form == "grouped":
             weight = pack_conv_weight(weight, groups)
             bias = None if bias is None else pack_conv_bias(bias, groups)
-        else:
+        elif self.form == "dense":
             weight = weight.contiguous(memory_format=torch.channels_last)
+        else:
+            weight = weight.reshape(-1, taps).t().contiguous()
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
 
     @torch.no_grad()
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """Applies it to images; ``residual`` is added ahead of the activation."""
-        if self.packed:
+        shape = self.stride, self.dilation
+        if self.form == "grouped":
             run = grouped_conv if torch.compiler.is_compiling() else run_grouped_conv
-            y: Tensor = run(
-                x, self.weight, self.bias, residual, self.out, self.stride, self.dilation, self.act
-            )
+            y: Tensor = run(x, self.weight, self.bias, residual, self.out, *shape, self.act)
             return y
-        y = F.conv2d(
-            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
-        )
+        weight: Tensor = self.weight
+        if self.form == "depthwise":
+            if self._compiled(x):
+                y = fused_for(x).depthwise_conv_forward(
+                    x, weight, self.bias, residual, *shape, self.act
+                )
+                return y
+            side = 2 * self.padding // self.dilation + 1
+            weight = weight.t().reshape(-1, 1, side, side)
+        y = F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
         if residual is not None:
             y.add_(residual)
         return activate_(y, self.act)
+
+    def _compiled(self, x: Tensor) -> bool:
+        """Whether vector code takes these channels."""
+        width = 0 if torch.compiler.is_compiling() else lanes(x)
+        fits = width > 0 and self.weight.size(1) % width == 0 and width % self.out == 0
+        return fits and x.dtype == self.weight.dtype
 
     def correct(self, fine: Tensor, delta: Tensor, norm: nn.Module) -> Tensor:
         """As :meth:`mgic_geo.nn.Prolongation.correct`, with the norm folded in."""
@@ -69,3 +88,31 @@ class FusedConv(nn.Module):
 
     def extra_repr(self) -> str:
         return f"groups={self.groups}, stride={self.stride}, act={self.act!r}"
+
+
+class FusedSqueezeExcite(nn.Module):
+    """A :class:`~mgic_geo.nn.vision.SqueezeExcite` of whatever form, in one visit and a half.
+
+    Args:
+        module: The original.
+    """
+
+    @torch.no_grad()
+    def __init__(self, module: SqueezeExcite) -> None:
+        super().__init__()
+        self.module = module
+        groups = module.reduce.groups
+        maps = []
+        for conv in (module.reduce, module.expand):
+            weight = conv.weight.flatten(1).unflatten(0, (groups, -1)).transpose(1, 2)
+            assert conv.bias is not None
+            maps += [weight.contiguous(), conv.bias.view(groups, -1)]
+        self.maps = nn.ParameterList(nn.Parameter(m, requires_grad=False) for m in maps)
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        fused = None if torch.compiler.is_compiling() else fused_for(x)
+        if fused is None or x.dtype != self.maps[0].dtype:
+            return self.module(x)
+        y: Tensor = fused.squeeze_excite_forward(x, *self.maps)
+        return y

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mgic_geo.graph import DifferentialOperators
 from mgic_geo.kernels import diff_conv
 from mgic_geo.nn.conv import DiffGCNConv, EdgeConv
-from mgic_geo.nn.fused_conv import FusedConv
+from mgic_geo.nn.fused_conv import FusedConv, FusedSqueezeExcite
 from mgic_geo.nn.graph_block import Graph, GraphBlock
 from mgic_geo.nn.mgic import MGIC
 from mgic_geo.nn.mlp import DenseBlock
@@ -19,6 +19,7 @@ from mgic_geo.nn.norm import BatchNorm
 from mgic_geo.nn.pointwise import GroupedPointwise
 from mgic_geo.nn.shortcut import DepthwiseShortcut
 from mgic_geo.nn.vision.conv import ConvNormAct, act_name
+from mgic_geo.nn.vision.squeeze_excite import SqueezeExcite
 
 
 def fuse(model: nn.Module) -> nn.Module:
@@ -80,6 +81,11 @@ def _(module: DepthwiseShortcut) -> nn.Module:
 @_fused.register
 def _(module: ConvNormAct) -> nn.Module:
     return _fused_conv(module.conv, module.norm, act_name(module.act)) or module
+
+
+@_fused.register
+def _(module: SqueezeExcite) -> nn.Module:
+    return FusedSqueezeExcite(module)
 
 
 def _fused_conv(conv: nn.Conv2d, norm: nn.Module, act: str) -> FusedConv | None:

@@ -1,6 +1,6 @@
 """The fused operators on the CPU, compiled by Numba at their first use and cached."""
 
-from mgic_geo.kernels._cpu.conv import grouped_conv_forward
+from mgic_geo.kernels._cpu.conv import depthwise_conv_forward, grouped_conv_forward
 from mgic_geo.kernels._cpu.correction import correction_backward, correction_forward
 from mgic_geo.kernels._cpu.diff_conv import (
     LARGEST_GROUP,
@@ -15,12 +15,14 @@ from mgic_geo.kernels._cpu.pointwise import (
     pointwise_forward,
     pointwise_plan,
 )
+from mgic_geo.kernels._cpu.squeeze_excite import squeeze_excite_forward
 from mgic_geo.kernels._cpu.vector import machine
 
 __all__ = [
     "LARGEST_GROUP",
     "correction_backward",
     "correction_forward",
+    "depthwise_conv_forward",
     "diff_conv_backward",
     "diff_conv_forward",
     "diff_conv_plan",
@@ -33,4 +35,5 @@ __all__ = [
     "pointwise_backward",
     "pointwise_forward",
     "pointwise_plan",
+    "squeeze_excite_forward",
 ]

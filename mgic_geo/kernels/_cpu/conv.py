@@ -12,7 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgic_geo.kernels._cpu.conv_tile import BIAS, HARDSWISH, RELU, RESIDUAL, conv_tile
+from mgic_geo.kernels._cpu.conv_tile import (
+    BIAS,
+    HARDSWISH,
+    RELU,
+    RESIDUAL,
+    conv_tile,
+    depthwise_tile,
+)
 from mgic_geo.kernels._cpu.pool import parts_for, run_parts
 from mgic_geo.kernels._cpu.vector import lanes_of, machine
 
@@ -79,6 +86,74 @@ def _kernel(pixels, columns):
     return kernel
 
 
+@functools.cache
+def _depthwise_kernel(pixels, columns, multiplier):
+    more = machine()[1]
+
+    @numba.njit(cache=True, nogil=True)
+    def kernel(part, parts, x, weight, bias, residual, y, table, epilogue):
+        count = table.shape[1] - more
+        images = y.shape[0] // count
+        pixels_in = x.shape[0] // images
+        blocks = (count + pixels - 1) // pixels
+        tasks = images * blocks
+        zeros = np.zeros(x.shape[1], x.dtype)
+        for task in range(part * tasks // parts, (part + 1) * tasks // parts):
+            image, i = task // blocks, task % blocks * pixels
+            depthwise_tile(
+                x, zeros, table, i, image * pixels_in, weight, bias, residual, y,
+                image * count + i, min(pixels, count - i), epilogue,
+                pixels, columns, multiplier,
+            )  # fmt: skip
+
+    return kernel
+
+
+def depthwise_conv_forward(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    stride: int = 1,
+    dilation: int = 1,
+    act: str = "none",
+) -> Tensor:
+    """:func:`grouped_conv_forward` with filters of their own for each channel.
+
+    There must be whole registers of channels in the result.
+
+    Args:
+        x: ``[B, C, H, W]``, channels last.
+        weight: ``[taps, C_out]``, neighbouring ones for one channel of ``x``.
+        bias: ``[C_out]``.
+        residual: Added ahead of the activation.
+        stride: Stride.
+        dilation: Distance of the taps.
+        act: As there.
+    """
+    taps, channels = weight.shape
+    table, y = _prepare(x, channels, taps, stride, dilation)
+    epilogue = BIAS * (bias is not None) + RESIDUAL * (residual is not None) + _ACTIVATIONS[act]
+    source, target = rows_of(x), rows_of(y)
+    rest = target if residual is None else rows_of(residual)
+    shift = source[0] if bias is None else bias.detach().numpy()
+    columns = 4
+    kernel = _depthwise_kernel(machine()[1] // columns, columns, channels // x.size(1))
+    run_parts(
+        kernel, parts_for(target.size * taps // 2, _PARTS),
+        source, weight.detach().numpy(), shift, rest, target, table, epilogue,
+    )  # fmt: skip
+    return y
+
+
+def _prepare(x: Tensor, channels: int, taps: int, stride: int, dilation: int) -> tuple[Any, Tensor]:
+    """The table of taps, and memory for the result."""
+    batch, _, height, width = x.shape
+    table = _taps(height, width, int(taps**0.5), stride, dilation)
+    shape = (batch, channels, -(-height // stride), -(-width // stride))
+    return table, torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
+
+
 def grouped_conv_forward(
     x: Tensor,
     weight: Tensor,
@@ -102,16 +177,10 @@ def grouped_conv_forward(
         act: ``"none"``, ``"relu"`` or ``"hardswish"``.
     """
     groups, taps, size, _ = weight.shape
-    batch, _, height, width = x.shape
-    table = _taps(height, width, int(taps**0.5), stride, dilation)
-    y = torch.empty(
-        (batch, groups * out, -(-height // stride), -(-width // stride)),
-        dtype=x.dtype,
-        memory_format=torch.channels_last,
-    )
+    table, y = _prepare(x, groups * out, taps, stride, dilation)
     epilogue = BIAS * (bias is not None) + RESIDUAL * (residual is not None) + _ACTIVATIONS[act]
-    source, target = _rows(x), _rows(y)
-    rest = target if residual is None else _rows(residual)
+    source, target = rows_of(x), rows_of(y)
+    rest = target if residual is None else rows_of(residual)
     kernels = weight.detach().numpy()
     shift = source[0] if bias is None else bias.detach().numpy().reshape(-1)
     # enough tasks for all threads
@@ -125,7 +194,7 @@ def grouped_conv_forward(
     return y
 
 
-def _rows(x: Tensor) -> Any:
+def rows_of(x: Tensor) -> Any:
     """Pixels as rows of channels."""
     x = x.detach().permute(0, 2, 3, 1)
     if not x.is_contiguous():

@@ -41,8 +41,6 @@ def conv_tile(
         stride, stride_out = o.columns(x, args[0]), o.columns(y, args[8])
         steps, taps = o.columns(rows, args[2]), _height(o, rows, args[2])
         registers = o.ceil_div(outputs, o.lanes)
-        # Apart from the sums: what is indexed does not stay in a register.
-        spare = o.variables(1)[0]
         row = o.mul(registers, o.lanes)
 
         channel = o.mul(group_, inputs)
@@ -78,21 +76,11 @@ def conv_tile(
                     for v in range(width):
                         own = o.add(column, v * o.lanes)
                         at = o.add(o.mul(o.add(first_, i), stride_out), o.mul(group_, outputs), own)
-                        full = builder.icmp_signed("<=", o.add(own, o.lanes), outputs)
+                        shift = o.add(o.mul(group_, row), own)
                         lanes = builder.sub(outputs, own)
-                        value = sums[i][v]
-                        with _asked(o, after, BIAS):
-                            shift = o.load(shifts, o.add(o.mul(group_, row), own))
-                            builder.store(builder.fadd(builder.load(value), shift), value)
-                        with _asked(o, after, RESIDUAL):
-                            more = _load(o, rest, at, full, lanes, spare)
-                            builder.store(builder.fadd(builder.load(value), more), value)
-                        with _asked(o, after, RELU):
-                            builder.store(o.relu(builder.load(value)), value)
-                        with _asked(o, after, HARDSWISH):
-                            builder.store(_hardswish(o, builder.load(value)), value)
-                        _store(o, builder.load(value), target, at, full, lanes, spare)
+                        ends(sums[i][v], at, shift, lanes)
 
+        ends = _epilogue(o, shifts, rest, target, after)
         whole = builder.udiv(registers, o.constant(widest))
         with o.loop(whole) as (part, _):
             column = o.mul(part, widest * o.lanes)
@@ -115,6 +103,85 @@ def _pixel(o, image, nothing, at, origin, stride, channel):
     start = o.add(o.mul(o.add(at, origin), stride), channel)
     # zeros are as many as a group's channels, all alike
     return o.builder.select(inside, o.builder.gep(image, [start]), nothing)
+
+
+@intrinsic(prefer_literal=True)
+def depthwise_tile(
+    typing, x, zeros, rows, place, origin, weights, bias, residual, y, first, count, epilogue,
+    pixels, columns, multiplier,
+):  # fmt: skip
+    """As :func:`conv_tile` with a filter a channel of the result, ``weights[tap, c]``.
+
+    Channel c reads channel c // ``multiplier``, a divisor of a register's lanes.
+    """
+    height, widest, times = (v.literal_value for v in (pixels, columns, multiplier))
+
+    def generate(context, builder, signature, args):
+        o = Emitter(context, builder, x)
+        given = (0, 1, 2, 5, 6, 7, 8)
+        image, nothing, table, weight, shifts, rest, target = o.pointers(
+            [signature.args[i] for i in given], [args[i] for i in given]
+        )
+        place_, origin_ = args[3:5]
+        first_, count_, after = args[9:12]
+        stride, stride_out = o.columns(x, args[0]), o.columns(y, args[8])
+        steps = o.columns(rows, args[2])
+        taps, row = _height(o, rows, args[2]), o.columns(weights, args[5])
+        ends = _epilogue(o, shifts, rest, target, after)
+
+        def filter_(column, width):
+            sums = [o.variables(width) for _ in range(height)]
+            with o.loop(taps) as (t, _):
+                base = o.add(o.mul(t, row), column)
+                w = [o.load(weight, o.add(base, v * o.lanes)) for v in range(width)]
+                for i in range(height):
+                    at = o.index(table, o.add(o.mul(t, steps), place_, i))
+                    channel = builder.udiv(column, o.constant(times))
+                    pixel = _pixel(o, image, nothing, at, origin_, stride, channel)
+                    for v in range(width):
+                        value = o.repeat(pixel, v * o.lanes // times, times)
+                        o.accumulate(value, w[v], sums[i][v])
+            for i in range(height):
+                with builder.if_then(builder.icmp_signed("<", o.constant(i), count_)):
+                    for v in range(width):
+                        own = o.add(column, v * o.lanes)
+                        at = o.add(o.mul(o.add(first_, i), stride_out), own)
+                        ends(sums[i][v], at, own, builder.sub(stride_out, own))
+
+        registers = builder.udiv(stride_out, o.constant(o.lanes))
+        whole = builder.udiv(registers, o.constant(widest))
+        with o.loop(whole) as (part, _):
+            filter_(o.mul(part, widest * o.lanes), widest)
+        with o.loop(registers, o.mul(whole, widest)) as (part, _):
+            filter_(o.mul(part, o.lanes), 1)
+        return context.get_dummy_value()
+
+    return types.void(
+        x, zeros, rows, place, origin, weights, bias, residual, y, first, count, epilogue,
+        pixels, columns, multiplier,
+    ), generate  # fmt: skip
+
+
+def _epilogue(o, shifts, rest, target, after):
+    """What happens to a sum: + bias, + residual, activation, then it is stored."""
+    builder = o.builder
+    # Apart from the sums: what is indexed does not stay in a register.
+    spare = o.variables(1)[0]
+
+    def ends(value, at, shift, lanes):
+        full = builder.icmp_signed(">=", lanes, o.constant(o.lanes))
+        with _asked(o, after, BIAS):
+            builder.store(builder.fadd(builder.load(value), o.load(shifts, shift)), value)
+        with _asked(o, after, RESIDUAL):
+            more = _load(o, rest, at, full, lanes, spare)
+            builder.store(builder.fadd(builder.load(value), more), value)
+        with _asked(o, after, RELU):
+            builder.store(o.relu(builder.load(value)), value)
+        with _asked(o, after, HARDSWISH):
+            builder.store(_hardswish(o, builder.load(value)), value)
+        _store(o, builder.load(value), target, at, full, lanes, spare)
+
+    return ends
 
 
 def _height(o, ty, value):

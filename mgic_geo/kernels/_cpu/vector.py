@@ -110,6 +110,13 @@ class Emitter:
         part = self.load(pointer, at, count)
         return self._shuffle(part, part, [lane % count for lane in range(self.lanes)])
 
+    def repeat(self, pointer: Any, at: Any, times: int) -> Any:
+        """Numbers each ``times`` over, a register full: ``a a b b c c d d`` for two."""
+        part = self.load(pointer, at, self.lanes // times)
+        if times == 1:
+            return part
+        return self._shuffle(part, part, [lane // times for lane in range(self.lanes)])
+
     def number(self, value: float) -> Any:
         return ir.Constant(self.vector, [float(value)] * self.lanes)
 
