@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+import torch
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from mgic_geo.cli._output import percent, print_json, print_table
-from mgic_geo.models import dense_twin, model_task
+from mgic_geo.models import create_model, dense_twin, model_task
 from mgic_geo.profiling import LayerCount, profile_model_by_name
 
 _FIGURES = ("parameters", "macs", "graph_macs")
@@ -68,7 +69,7 @@ def run(options: Namespace) -> int:
     settings["depth"] = options.depth if options.depth > 0 else None
     layers = profile_model_by_name(options.model, model_args, **settings)
     twin = dense_twin(options.model)
-    dense = profile_model_by_name(twin, model_args, **settings) if twin else []
+    dense = profile_model_by_name(twin, _shared(twin, model_args), **settings) if twin else []
     if options.json:
         report = {"model": options.model, **model_args, **settings, "total": _total(layers)}
         report["layers"] = [asdict(layer) for layer in layers]
@@ -86,6 +87,19 @@ def _option(text: str) -> tuple[str, Any]:
     if not (name and equals):
         raise ValueError(f"--option {text}: write it as name=value")
     return name, yaml.safe_load(value)
+
+
+def _shared(twin: str, model_args: dict[str, Any]) -> dict[str, Any]:
+    """The options that a dense twin has, too; one of images has none of the hierarchy."""
+    shared = {}
+    for name, value in model_args.items():
+        try:
+            with torch.device("meta"):
+                create_model(twin, **{name: value})
+        except ValueError:
+            continue
+        shared[name] = value
+    return shared
 
 
 def _image_size(sides: list[int]) -> int | tuple[int, int]:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from mgic_geo.datasets.images import CAMVID_CLASSES
-from mgic_geo.models import WeightsInfo, create_model, save_weights
+from mgic_geo.models import WeightsInfo, create_model, register_model, save_weights
 from mgic_geo.testing import write_tiny_image_tree, write_tiny_segmentation_tree
 
 Image = pytest.importorskip("PIL.Image", reason="images need the extra images")
@@ -213,6 +214,21 @@ def test_models_and_profile(cli: Cli) -> None:
     assert (report["width"], report["image_size"]) == (4, [8, 16])
     assert report["total"]["parameters"] == 27 * 4 + 2 * 4 + 4 * 6 + 6
     assert "num_points" not in report
+
+
+def test_dense_twin_shares_the_options_that_it_has(cli: Cli) -> None:
+    def tiny_mgic(group_size: int = 1, **options: Any) -> nn.Module:
+        """As tiny_cnn, but for its head."""
+        model = create_model("tiny_cnn", **options)
+        model.fc = nn.Linear(options["width"], group_size)
+        return model
+
+    register_model(task="images", dense_twin="tiny_cnn")(tiny_mgic)
+    options = ("--group_size", 2, "--option", "width=4", "--image_size", 8)
+    report = cli("profile", "tiny_mgic", *options, "--json").json
+    assert report["total"]["parameters"] == 27 * 4 + 2 * 4 + 4 * 2 + 2
+    twin = report["dense_twin"]
+    assert (twin["model"], twin["total"]["parameters"]) == ("tiny_cnn", 27 * 4 + 8 + 4 * 10 + 10)
 
 
 @pytest.mark.parametrize(
