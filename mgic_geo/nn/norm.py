@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mgic_geo.kernels.norm_act import has_norm_act, norm_act
+from mgic_geo.nn._rows import as_image, as_rows
 
 Norm = str | Callable[[int], nn.Module] | None
 
@@ -39,11 +40,16 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         x = input
         if self.channel_axis == -1 and x.dim() > 2:
             x = x.flatten(0, -2)
-        if self.training and self.channel_axis == -1 and self.fuses(x):
-            rest = None if residual is None else residual.reshape(x.shape)
-            y, mean, var = norm_act(x, self.weight, self.bias, rest, self.eps, relu)
-            self.track(mean, var, x.size(0))
-            return y.view(input.shape)
+        rows = x if self.channel_axis == -1 else as_rows(x)
+        if self.training and rows is not None and self.fuses(rows):
+            rest = residual
+            if rest is not None:
+                rest = rest.reshape(x.shape) if rows is x else as_rows(rest)
+            y, mean, var = norm_act(rows, self.weight, self.bias, rest, self.eps, relu)
+            self.track(mean, var, rows.size(0))
+            y = y.view(input.shape) if rows is x else as_image(y, input)
+            # a residual that is laid out in another way
+            return y if residual is None or rest is not None else y + residual
         y = super().forward(x).view(input.shape)
         return _relu_add(y, relu, residual, own=True)  # batch norm does not look at y again
 

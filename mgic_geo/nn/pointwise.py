@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mgic_geo import kernels
 from mgic_geo.kernels.pointwise import mixes_pointwise
+from mgic_geo.nn._rows import as_image, as_rows
 
 
 def grouped_pointwise(
@@ -27,12 +28,15 @@ def grouped_pointwise(
         channel_axis: ``-1`` or ``1``.
     """
     groups, out, size = weight.shape
+    fits = groups > 1 and x.dtype == weight.dtype and mixes_pointwise(x, groups, size, out)
     if channel_axis == 1:
+        if fits and (rows := as_rows(x)) is not None:
+            return as_image(kernels.grouped_pointwise(rows, weight, bias), x)
         kernel = weight.reshape(groups * out, size, 1)
         if x.dim() == 4:  # keeps channels_last
             return F.conv2d(x, kernel.unsqueeze(-1), bias, groups=groups)
         return F.conv1d(x.flatten(2), kernel, bias, groups=groups).unflatten(-1, x.shape[2:])
-    if groups > 1 and x.dtype == weight.dtype and mixes_pointwise(x, groups, size, out):
+    if fits:
         y: Tensor = kernels.grouped_pointwise(x.reshape(-1, groups * size), weight, bias)
         return y.view(*x.shape[:-1], groups * out)
     return kernels.grouped_pointwise_reference(x, weight, bias)

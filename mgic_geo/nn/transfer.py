@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from mgic_geo.kernels import correction, grouped_pointwise
 from mgic_geo.kernels.correction import has_correction
 from mgic_geo.kernels.pointwise import mixes_pointwise
+from mgic_geo.nn._rows import as_image, as_rows
 from mgic_geo.nn.norm import BatchNorm, norm_relu_add
 from mgic_geo.nn.pointwise import GroupedPointwise
 
@@ -66,8 +69,8 @@ class Prolongation(_Transfer):
     def correct(self, fine: Tensor, delta: Tensor, norm: nn.Module) -> Tensor:
         r"""The corrected features :math:`x_j + N_j(P_j \delta)`.
 
-        On nodes, batch norm folds into the map, in training too; see
-        :func:`mgic_geo.kernels.correction`.
+        On nodes, and on images whose channels lie side by side, batch norm folds into the map, in
+        training too; see :func:`mgic_geo.kernels.correction`.
 
         Args:
             fine: :math:`x_j`.
@@ -75,22 +78,31 @@ class Prolongation(_Transfer):
             norm: :math:`N_j`.
         """
         groups, out, size = self.weight.shape
-        plain = self.channel_axis != -1 or delta.dim() != 2 or delta.dtype != self.weight.dtype
-        done: Tensor
-        if not plain and mixes_pointwise(delta, groups, size, out):
-            if isinstance(norm, nn.Identity):
-                done = grouped_pointwise(delta, self.weight, self.bias, fine)
-                return done
-            if isinstance(norm, BatchNorm) and not norm.training:
-                scale, shift = norm.scale_and_shift()
-                weight = self.weight * scale.view(groups, out, 1)
-                done = grouped_pointwise(delta, weight, shift, fine)
-                return done
-            fuses = delta.size(0) > 1 and has_correction(delta, groups, size, out)
-            if isinstance(norm, BatchNorm) and fuses:
-                done, mean, var, *_ = correction(
-                    fine, delta, self.weight, norm.weight, norm.bias, norm.eps
-                )
-                norm.track(mean, var, delta.size(0))
-                return done
+        if delta.dtype == self.weight.dtype and mixes_pointwise(delta, groups, size, out):
+            image = self.channel_axis == 1
+            rows = [as_rows(t) if image else t for t in (fine, delta)]
+            if all(t is not None and t.dim() == 2 for t in rows):
+                done = self._correct_rows(cast(Tensor, rows[0]), cast(Tensor, rows[1]), norm)
+                if done is not None:
+                    return as_image(done, fine) if image else done
         return norm_relu_add(norm, self(delta), residual=fine)
+
+    def _correct_rows(self, fine: Tensor, delta: Tensor, norm: nn.Module) -> Tensor | None:
+        """:meth:`correct` of rows of channels, None where no fused operator does it."""
+        groups, out, size = self.weight.shape
+        done: Tensor
+        if isinstance(norm, nn.Identity):
+            done = grouped_pointwise(delta, self.weight, self.bias, fine)
+            return done
+        if not isinstance(norm, BatchNorm):
+            return None
+        if not norm.training:
+            scale, shift = norm.scale_and_shift()
+            weight = self.weight * scale.view(groups, out, 1)
+            done = grouped_pointwise(delta, weight, shift, fine)
+            return done
+        if delta.size(0) == 1 or not has_correction(delta, groups, size, out):
+            return None
+        done, mean, var, *_ = correction(fine, delta, self.weight, norm.weight, norm.bias, norm.eps)
+        norm.track(mean, var, delta.size(0))
+        return done

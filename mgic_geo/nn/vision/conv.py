@@ -8,7 +8,7 @@ from typing import cast
 from torch import Tensor, nn
 from torch_geometric.nn.inits import reset
 
-from mgic_geo.nn.norm import Norm, make_norm
+from mgic_geo.nn.norm import Norm, make_norm, norm_relu_add
 from mgic_geo.nn.pointwise import check_groups
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -83,7 +83,8 @@ class ConvNormAct(nn.Module):
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """Applies it; ``residual`` is added ahead of the activation."""
-        y = self.norm(self.conv(x))
-        if residual is not None:
-            y = y + residual
+        y = self.conv(x)
+        if isinstance(self.act, nn.ReLU) and residual is None:
+            return norm_relu_add(self.norm, y, relu=True)
+        y = norm_relu_add(self.norm, y, residual=residual)
         return cast(Tensor, self.act(y))
