@@ -5,6 +5,8 @@ from mgic_geo.models import resnet as _resnet  # noqa: F401
 from mgic_geo.models.image_classifier import ImageClassifier
 from mgic_geo.models.lraspp import LRASPP
 from mgic_geo.models.point_classifier import PointClassifier
+from mgic_geo.models.published import load_published
+from mgic_geo.models.published_report import LoadReport
 from mgic_geo.models.registry import (
     create_model,
     dense_twin,
@@ -27,6 +29,7 @@ __all__ = [
     "DEFAULT_WEIGHTS",
     "LRASPP",
     "ImageClassifier",
+    "LoadReport",
     "PointClassifier",
     "WeightsInfo",
     "create_model",
@@ -35,6 +38,7 @@ __all__ = [
     "list_models",
     "list_weights",
     "load_model",
+    "load_published",
     "load_state",
     "model_task",
     "read_weights_info",

@@ -1,0 +1,63 @@
+"""What became of published weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+_SHOWN = 3
+
+
+class Mismatch(NamedTuple):
+    """A tensor of another shape, or beside one in the same layer.
+
+    Args:
+        name: Ours.
+        theirs: Shape in the file.
+        ours: Shape in the model.
+    """
+
+    name: str
+    theirs: tuple[int, ...]
+    ours: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} {list(self.theirs)} for {list(self.ours)}"
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of published weights.
+
+    Args:
+        source: Whose names they bear.
+        loaded: Our tensors that were replaced.
+        missing: Our tensors that the weights lack; they are as they were.
+        unexpected: Their tensors that have no place in the model, without ``module.`` and the like.
+        mismatched: Tensors that did not fit; ours are as they were.
+        eps: What the loaded norms of the backbone were trained with.
+    """
+
+    source: str
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    mismatched: tuple[Mismatch, ...]
+    eps: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing, unexpected or mismatched."""
+        return not (self.missing or self.unexpected or self.mismatched)
+
+    def __str__(self) -> str:
+        return "; ".join([f"{self.source}: {len(self.loaded)} loaded", *self._misfits()])
+
+    def _misfits(self) -> list[str]:
+        lines = []
+        for kind in ("missing", "unexpected", "mismatched"):
+            found = getattr(self, kind)
+            if found:
+                dots = ", ..." if len(found) > _SHOWN else ""
+                lines.append(f"{len(found)} {kind} ({', '.join(map(str, found[:_SHOWN]))}{dots})")
+        return lines
