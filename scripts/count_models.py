@@ -13,8 +13,9 @@ import argparse
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -49,7 +50,7 @@ class Row(NamedTuple):
     """A model with options; what the paper prints of it, in millions."""
 
     model: str
-    options: dict[str, Any] = {}
+    options: Mapping[str, Any] = MappingProxyType({})
     paper: str = ""
     parameters: float | None = None
     macs: float | None = None
@@ -104,7 +105,8 @@ def block_counts(block: nn.Module, width: int, groups: int) -> tuple[int, int, i
         weights = 2 * 9 * width**2 // groups
         return weights + 4 * width, weights, 0
     if isinstance(block, Bottleneck):
-        planes = width // (block.convs[0].conv.in_channels // block.convs[0].conv.out_channels)
+        first: Any = block.convs[0]
+        planes = width * first.conv.out_channels // first.conv.in_channels
         weights = (2 * width * planes + 9 * planes**2) // groups
         return weights + 2 * (2 * planes + width), weights, 0
     if isinstance(block, InvertedResidual):
@@ -114,12 +116,13 @@ def block_counts(block: nn.Module, width: int, groups: int) -> tuple[int, int, i
 
 def _inverted(block: InvertedResidual) -> tuple[int, int, int]:
     """From the sizes of this very block: its groups follow from two widths that shrink apart."""
-    last = block.project.conv
+    last: Any = block.project.conv
+    se: Any = block.se
     width, wide, groups = last.out_channels, last.in_channels, last.groups
     taps = block.depthwise.conv.kernel_size[0] ** 2
     maps = (2 if wide != width else 1) * width * wide // groups
     norms = 2 * ((2 if wide != width else 1) * wide + width)
-    reduce = getattr(block.se, "reduce", None)
+    reduce = getattr(se, "reduce", None)
     squeeze = inner = 0
     if reduce is not None:
         inner = reduce.out_channels
@@ -177,7 +180,7 @@ def count(row: Row) -> dict[str, Any]:
     predicted = predict(model, size, counted)
     found: dict[str, Any] = {
         "model": row.model,
-        "options": json.dumps(row.options) if row.options else "",
+        "options": json.dumps(dict(row.options)) if row.options else "",
         "input": f"{size[0]} x {size[1]}",
         "dense_twin": dense_twin(row.model) or "",
         "parameters": parameters,
