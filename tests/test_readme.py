@@ -51,6 +51,22 @@ def test_results_are_those_of_the_runs(repository: Path) -> None:
     assert [line for line in shown if line not in README] == []
 
 
+def test_counts_are_those_of_the_models(repository: Path) -> None:
+    with open(repository / "results" / "counts.csv", newline="", encoding="utf-8") as file:
+        rows = {(row["model"], row["options"]): row for row in csv.DictReader(file)}
+    lines = re.findall(r"^\| `(mgic_\w+|lraspp_mgic\w+)` \((\d+), \d+\).*$", README, re.MULTILINE)
+    assert len(lines) == 5
+    for name, group_size in lines:
+        options = "" if (name, "") in rows else f'{{"group_size": {group_size}}}'
+        row = rows[name, options]
+        line = next(line for line in README.splitlines() if line.startswith(f"| `{name}` ("))
+        shown = [cell.strip("` ") for cell in line.strip("| ").split("|")][1:]
+        for cells, counts in ((shown[:2], row), (shown[3:], rows[shown[2], ""])):
+            for cell, column in zip(cells, ("parameters", "macs"), strict=True):
+                number = float(cell.rstrip("M").replace(",", ""))
+                assert abs(int(counts[column]) / 1e6 / number - 1) < 2e-3, (name, column)
+
+
 def test_times_are_those_of_the_benchmarks(repository: Path) -> None:
     with open(repository / "results" / "benchmarks.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
