@@ -64,14 +64,26 @@ def memory(peer: str, width: int, nodes: int, train: bool) -> dict[str, float]:
     warm()
     block.zero_grad(set_to_none=True)
     del warm
-    step = prepare(nodes)
+    return {"peak_mib": peak_of(prepare(nodes))}
+
+
+def image_memory(name: str, side: int, batch: int, case: str) -> dict[str, float]:
+    """:func:`memory` of an image network."""
+    from .images import LAST, make_run
+
+    make_run(name, LAST, 64, 2, case)()
+    return {"peak_mib": peak_of(make_run(name, LAST, side, batch, case))}
+
+
+def peak_of(step: Callable[[], object]) -> float:
+    """MiB that a step needs over what is resident before it."""
     forget_high_water()
     before, high = resident(), high_water()
     step()
     peak = high_water()
     if peak <= high:
         raise RuntimeError("the step stayed below an earlier peak: take more nodes")
-    return {"peak_mib": (peak - before) / 2**20}
+    return (peak - before) / 2**20
 
 
 def resident() -> int:
@@ -121,5 +133,9 @@ def steps(clouds: int, points: int, width: int, steps: int) -> dict[str, list[fl
 
 if __name__ == "__main__":
     arguments = json.loads(sys.argv[1])
-    tasks: dict[str, Callable[..., Any]] = {"memory": memory, "steps": steps}
+    tasks: dict[str, Callable[..., Any]] = {
+        "memory": memory,
+        "image_memory": image_memory,
+        "steps": steps,
+    }
     print(json.dumps(tasks[arguments.pop("task")](**arguments)))

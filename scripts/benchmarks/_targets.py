@@ -22,7 +22,14 @@ def summary(rows: Sequence[Row]) -> str:
 
 
 def targets(rows: Sequence[Row]) -> list[Line]:
-    return [*_width(rows), *_classifier(rows), *_knn(rows), *_epoch(rows), *_memory(rows)]
+    return [
+        *_width(rows),
+        *_classifier(rows),
+        *_knn(rows),
+        *_epoch(rows),
+        *_memory(rows),
+        *_images(rows),
+    ]
 
 
 def _find(rows: Iterable[Row], column: str, **wanted: str) -> float | None:
@@ -140,3 +147,25 @@ def _memory(rows: Sequence[Row]) -> list[Line]:
     return lines or [
         ("memory: training 2 x the dense block, inference one block", "not measured", "")
     ]
+
+
+def _images(rows: Sequence[Row]) -> list[Line]:
+    """Each in its better memory format, as a share of the dense twin's time in its better one."""
+    lines = []
+    for case, own, dense, most in (
+        ("inference, fused", "mgic_resnet50", "resnet50", 0.6),
+        ("inference, fused", "mgic_mobilenetv3", "mobilenetv3_large", 1.0),
+        ("training step", "mgic_resnet56", "resnet56", 0.7),
+    ):
+        best = []
+        for name in (own, dense):
+            times = [
+                _find(rows, "seconds", family="images", case=case, peer=f"{name}, {form}")
+                for form in ("channels_last", "contiguous")
+            ]
+            best.append(min((t for t in times if t is not None), default=None))
+        share = None if best[0] is None or best[1] is None else best[0] / best[1]
+        lines.append(
+            _line(f"images: {case} of {own}, at most {most:g} of {dense}", share, "", most=most)
+        )
+    return lines
