@@ -6,34 +6,47 @@ later, such as a loader's worker, would trip over, because it starts threads of 
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Any
 
-_tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
-_started = 0
+_tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+_threads: list[Thread] = []
 _lock = Lock()
 
 
-def _work(tasks: SimpleQueue[Callable[[], None]]) -> None:
-    while True:
-        tasks.get()()
+def _work(tasks: SimpleQueue[Callable[[], None] | None]) -> None:
+    while (task := tasks.get()) is not None:
+        task()
+        del task  # what it holds goes now, not when the next one comes
 
 
 def _start(count: int) -> None:
-    global _started
     with _lock:
-        while _started < count:
-            Thread(target=_work, args=[_tasks], name="mgic_geo", daemon=True).start()
-            _started += 1
+        while len(_threads) < count:
+            thread = Thread(target=_work, args=[_tasks], name="mgic_geo", daemon=True)
+            thread.start()
+            _threads.append(thread)
 
 
 def _forget() -> None:
     """A forked process has none of its parent's threads."""
-    global _tasks, _started, _lock
-    _tasks, _started, _lock = SimpleQueue(), 0, Lock()
+    global _tasks, _threads, _lock
+    _tasks, _threads, _lock = SimpleQueue(), [], Lock()
+
+
+@atexit.register
+def _stop() -> None:
+    """The interpreter must not end while a thread still lets go of a task's tensors."""
+    with _lock:
+        for _ in _threads:
+            _tasks.put(None)
+        for thread in _threads:
+            thread.join(timeout=5)
+        _threads.clear()
 
 
 if hasattr(os, "register_at_fork"):

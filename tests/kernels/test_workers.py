@@ -4,9 +4,11 @@ import os
 import signal
 import threading
 import time
+import weakref
 
 import pytest
 
+from mgic_geo.kernels import _workers
 from mgic_geo.kernels._workers import ranges, run_all
 
 
@@ -64,6 +66,30 @@ def test_an_error_reaches_the_caller_and_the_threads_live_on() -> None:
         with pytest.raises(KeyError, match="broken"):
             run_all(fails, [(i,) for i in range(4)], 3)
     test_every_task_runs_once(5, 3)
+
+
+def test_threads_end_before_the_interpreter_and_start_again() -> None:
+    test_tasks_share_threads()
+    mine = [t for t in threading.enumerate() if t.name == "mgic_geo"]
+    assert mine
+    _workers._stop()
+    assert not any(t.is_alive() for t in mine)
+    test_tasks_share_threads()
+
+
+def test_nothing_of_a_task_outlives_it() -> None:
+    class Held:
+        pass
+
+    held = Held()
+    gone = weakref.ref(held)
+    run_all(lambda i, _: None, [(i, held) for i in range(3)], 3)
+    del held
+    for _ in range(100):  # a thread may be about to let go of it
+        if gone() is None:
+            break
+        time.sleep(0.02)
+    assert gone() is None
 
 
 def test_ranges_cover_all_once() -> None:
