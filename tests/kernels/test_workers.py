@@ -83,7 +83,7 @@ def test_nothing_of_a_task_outlives_it() -> None:
 
     held = Held()
     gone = weakref.ref(held)
-    run_all(lambda i, _: None, [(i, held) for i in range(3)], 3)
+    run_all(lambda i, _=held: None, [(i,) for i in range(3)], 3)
     del held
     for _ in range(100):  # a thread may be about to let go of it
         if gone() is None:
