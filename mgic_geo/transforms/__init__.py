@@ -17,6 +17,7 @@ from .augment import (
     RandomShift,
 )
 from .batched import augment_clouds, subset_clouds
+from .depth_views import DepthViews, render_depth
 from .farthest import farthest_point_sample
 from .knn import KNNGraph
 from .normalize import NormalizeSphere, normalize_sphere
@@ -25,6 +26,7 @@ from .sampling import poisson_disk, sample_surface
 from .seeded import Seeded
 
 __all__ = [
+    "DepthViews",
     "FarthestPointSampling",
     "GaussianJitter",
     "KNNGraph",
@@ -41,6 +43,7 @@ __all__ = [
     "images",
     "normalize_sphere",
     "poisson_disk",
+    "render_depth",
     "sample_surface",
     "subset_clouds",
 ]
