@@ -2,6 +2,7 @@
 
 from mgic_geo.models import mobilenetv3 as _mobilenetv3  # noqa: F401  (registers its models)
 from mgic_geo.models import resnet as _resnet  # noqa: F401
+from mgic_geo.models.fusion_classifier import FusionClassifier
 from mgic_geo.models.image_classifier import ImageClassifier
 from mgic_geo.models.lraspp import LRASPP
 from mgic_geo.models.point_classifier import PointClassifier
@@ -28,6 +29,7 @@ from mgic_geo.models.weights import (
 __all__ = [
     "DEFAULT_WEIGHTS",
     "LRASPP",
+    "FusionClassifier",
     "ImageClassifier",
     "LoadReport",
     "PointClassifier",

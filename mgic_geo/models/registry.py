@@ -13,7 +13,8 @@ from torch import nn
 _REGISTRY: dict[str, Callable[..., nn.Module]] = {}
 _DENSE_TWINS: dict[str, str] = {}
 _TASKS: dict[str, str] = {}
-TASKS = ("points", "images", "segmentation")
+_OF_ONE_INPUT = ("points", "images", "segmentation")
+TASKS = (*_OF_ONE_INPUT, "fusion")
 F = TypeVar("F", bound=Callable[..., nn.Module])
 
 
@@ -32,8 +33,8 @@ def register_model(
         builder: Builds the model.
         dense_twin: Name of the model that differs in its dense channel coupling alone and takes the
             same options: what this one is measured against.
-        task: ``"points"`` (classifies clouds), ``"images"`` (classifies images) or
-            ``"segmentation"`` (classifies pixels).
+        task: ``"points"`` (classifies clouds), ``"images"`` (classifies images),
+            ``"segmentation"`` (classifies pixels) or ``"fusion"`` (clouds with images of them).
     """
     if task not in TASKS:
         raise ValueError(f"task = {task!r}: use one of {TASKS}")
@@ -50,13 +51,19 @@ def register_model(
 
 
 def list_models(pattern: str = "*", task: str | None = None) -> list[str]:
-    """Names of the registered models that match a shell pattern, sorted; of one task, if given."""
-    names = fnmatch.filter(_REGISTRY, pattern)
-    return sorted(name for name in names if task in (None, _TASKS[name]))
+    """Names of the registered models that match a shell pattern, sorted.
+
+    Args:
+        pattern: The pattern.
+        task: Only those for this; by default all that take one kind of input, so not those for
+            ``"fusion"``, which cannot take the place of another model.
+    """
+    tasks = _OF_ONE_INPUT if task is None else (task,)
+    return sorted(name for name in fnmatch.filter(_REGISTRY, pattern) if _TASKS[name] in tasks)
 
 
 def model_task(name: str) -> str:
-    """What a registered model does: ``"points"``, ``"images"`` or ``"segmentation"``."""
+    """What a registered model does, the ``task`` of :func:`register_model`."""
     if name not in _REGISTRY:
         raise ValueError(f"no model named {name!r}; there are {', '.join(list_models())}")
     return _TASKS[name]
