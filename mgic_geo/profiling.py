@@ -215,7 +215,7 @@ def profile_model_by_name(
             :func:`default_image_size`.
         depth: As in :func:`profile_model`.
     """
-    if model_task(name) == "points":
+    if model_task(name) in ("points", "fusion"):
         return profile_point_model(name, num_points, depth, **(model_args or {}))
     with torch.device("meta"):  # nothing is computed, the counts are the same
         model = create_model(name, **(model_args or {})).eval()

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mgic_geo.models import registry
-
 REPOSITORY = Path(__file__).resolve().parents[1]
 os.environ.setdefault("MPLBACKEND", "Agg")  # no test opens a window
 # Open3D loads a TBB that is too old for Numba, which would warn when it tries that one first.
 os.environ.setdefault("NUMBA_THREADING_LAYER_PRIORITY", "omp tbb workqueue")
+from mgic_geo.models import registry  # noqa: E402  (imports Numba)
+
 torch.set_num_threads(min(2, torch.get_num_threads()))  # the same sums on a large machine
 
 _broken: list[str] = []

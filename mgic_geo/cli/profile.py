@@ -55,13 +55,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    points = model_task(options.model) == "points"
+    task = model_task(options.model)
+    points = task in ("points", "fusion")
     given = {name: options[name] for name in _POINT_DEFAULTS if options[name] is not None}
-    model_args: dict[str, Any] = {**(_POINT_DEFAULTS if points else {}), **given}
+    model_args: dict[str, Any] = {**(_POINT_DEFAULTS if task == "points" else {}), **given}
     model_args |= dict(_option(text) for text in options.option)
     settings: dict[str, Any] = {}
     if points:
-        settings["num_points"], k = options.num_points, model_args["k"]
+        settings["num_points"], k = options.num_points, model_args.get("k", 10)
         if options.num_points <= k:
             raise ValueError(f"num_points = {options.num_points}: k = {k} needs more points")
     elif options.image_size is not None:

@@ -13,8 +13,7 @@ from torch import nn
 _REGISTRY: dict[str, Callable[..., nn.Module]] = {}
 _DENSE_TWINS: dict[str, str] = {}
 _TASKS: dict[str, str] = {}
-_OF_ONE_INPUT = ("points", "images", "segmentation")
-TASKS = (*_OF_ONE_INPUT, "fusion")
+TASKS = ("points", "images", "segmentation", "fusion")
 F = TypeVar("F", bound=Callable[..., nn.Module])
 
 
@@ -51,15 +50,9 @@ def register_model(
 
 
 def list_models(pattern: str = "*", task: str | None = None) -> list[str]:
-    """Names of the registered models that match a shell pattern, sorted.
-
-    Args:
-        pattern: The pattern.
-        task: Only those for this; by default all that take one kind of input, so not those for
-            ``"fusion"``, which cannot take the place of another model.
-    """
-    tasks = _OF_ONE_INPUT if task is None else (task,)
-    return sorted(name for name in fnmatch.filter(_REGISTRY, pattern) if _TASKS[name] in tasks)
+    """Names of the registered models that match a shell pattern, sorted; of one task, if given."""
+    names = fnmatch.filter(_REGISTRY, pattern)
+    return sorted(name for name in names if task in (None, _TASKS[name]))
 
 
 def model_task(name: str) -> str:

@@ -21,6 +21,7 @@ _HOLDS = {
     "points": "point clouds",
     "images": "images with a class each",
     "segmentation": "images with a class for each pixel",
+    "fusion": "clouds with images of them (trained in a program of your own)",
 }
 T = TypeVar("T")
 
