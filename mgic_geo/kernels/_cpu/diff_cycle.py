@@ -83,6 +83,7 @@ def diff_cycle_backward(
         of_u, of_mix = diff_conv_backward(
             _plan(mix, x), of_z, u, mix, *graph, True, True, residual, share=j > 0
         )
+        del of_z, z, u, residual  # the peak of a training step is here
         assert of_u is not None
         assert of_mix is not None
         into.append(of_u)
