@@ -153,17 +153,17 @@ def predict(model: nn.Module, size: tuple[int, int], counted: Any) -> tuple[int,
         for level, block in zip(layer.hierarchy.levels, layer.blocks, strict=True):
             form = block if isinstance(block, InvertedResidual) else layer.blocks[0]
             of_level[level.width, level.groups] = block_counts(form, level.width, level.groups)
-        inside = [c for c in counted if f"{c.name}.".startswith(f"{name}.")]
-        outside = [c for c in inside if c.name.startswith(f"{name}.shortcut")]
-        sign = {"parameters": 0, "macs": 0}
-        for key in sign:
-            sign[key] = sum(getattr(c, key) for c in inside) - sum(getattr(c, key) for c in outside)
+        built = [
+            c
+            for c in counted
+            if f"{c.name}.".startswith(f"{name}.") and not c.name.startswith(f"{name}.shortcut")
+        ]
 
-        def own(width: int, groups: int, index: int, table: Any = of_level) -> int:
-            return int(table[width, groups][index])
+        def of(index: int, table: dict[tuple[int, int], Any] = of_level) -> Any:
+            return lambda width, groups: table[width, groups][index]
 
-        parameters += layer.hierarchy.parameters(lambda w, g: own(w, g, 0)) - sign["parameters"]
-        macs += layer.hierarchy.macs(lambda w, g: own(w, g, 1), positions[name]) - sign["macs"]
+        parameters += layer.hierarchy.parameters(of(0)) - sum(c.parameters for c in built)
+        macs += layer.hierarchy.macs(of(1), positions[name]) - sum(c.macs for c in built)
         macs += sum(images for _, _, images in of_level.values())
     return parameters, macs
 

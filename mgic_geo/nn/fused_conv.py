@@ -100,7 +100,6 @@ class FusedSqueezeExcite(nn.Module):
     @torch.no_grad()
     def __init__(self, module: SqueezeExcite) -> None:
         super().__init__()
-        self.module = module
         groups = module.reduce.groups
         maps = []
         for conv in (module.reduce, module.expand):
@@ -111,8 +110,12 @@ class FusedSqueezeExcite(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
+        reduce, reduce_bias, expand, expand_bias = self.maps
         fused = None if torch.compiler.is_compiling() else fused_for(x)
-        if fused is None or x.dtype != self.maps[0].dtype:
-            return self.module(x)
-        y: Tensor = fused.squeeze_excite_forward(x, *self.maps)
-        return y
+        if fused is not None and x.dtype == reduce.dtype:
+            y: Tensor = fused.squeeze_excite_forward(x, *self.maps)
+            return y
+        mean = x.mean(dim=(2, 3)).unflatten(1, reduce.shape[:2])
+        hidden = torch.einsum("bgc,gci->bgi", mean, reduce).add_(reduce_bias).relu_()
+        gate = torch.einsum("bgi,gic->bgc", hidden, expand).add_(expand_bias)
+        return x * F.hardsigmoid(gate, inplace=True).flatten(1)[:, :, None, None]

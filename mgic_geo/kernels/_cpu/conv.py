@@ -132,26 +132,30 @@ def depthwise_conv_forward(
         act: As there.
     """
     taps, channels = weight.shape
-    table, y = _prepare(x, channels, taps, stride, dilation)
-    epilogue = BIAS * (bias is not None) + RESIDUAL * (residual is not None) + _ACTIVATIONS[act]
-    source, target = rows_of(x), rows_of(y)
-    rest = target if residual is None else rows_of(residual)
-    shift = source[0] if bias is None else bias.detach().numpy()
+    y, tensors, geometry = _prepare(
+        x, channels, weight, bias, residual, taps, stride, dilation, act
+    )
     columns = 4
     kernel = _depthwise_kernel(machine()[1] // columns, columns, channels // x.size(1))
-    run_parts(
-        kernel, parts_for(target.size * taps // 2, _PARTS),
-        source, weight.detach().numpy(), shift, rest, target, table, epilogue,
-    )  # fmt: skip
+    table, epilogue = geometry
+    run_parts(kernel, parts_for(y.numel() * taps // 2, _PARTS), *tensors, table, epilogue)
     return y
 
 
-def _prepare(x: Tensor, channels: int, taps: int, stride: int, dilation: int) -> tuple[Any, Tensor]:
-    """The table of taps, and memory for the result."""
+def _prepare(
+    x: Tensor, channels: int, weight: Tensor, bias: Tensor | None, residual: Tensor | None,
+    taps: int, stride: int, dilation: int, act: str,
+) -> tuple[Tensor, list[Any], tuple[Any, int]]:  # fmt: skip
+    """Memory for the result; the arrays of a kernel; and its table of taps and epilogue."""
     batch, _, height, width = x.shape
-    table = _taps(height, width, int(taps**0.5), stride, dilation)
     shape = (batch, channels, -(-height // stride), -(-width // stride))
-    return table, torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
+    y = torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
+    source, target = rows_of(x), rows_of(y)
+    rest = target if residual is None else rows_of(residual)
+    shift = source[0] if bias is None else bias.detach().numpy().reshape(-1)
+    epilogue = BIAS * (bias is not None) + RESIDUAL * (residual is not None) + _ACTIVATIONS[act]
+    table = _taps(height, width, int(taps**0.5), stride, dilation)
+    return y, [source, weight.detach().numpy(), shift, rest, target], (table, epilogue)
 
 
 def grouped_conv_forward(
@@ -177,20 +181,16 @@ def grouped_conv_forward(
         act: ``"none"``, ``"relu"`` or ``"hardswish"``.
     """
     groups, taps, size, _ = weight.shape
-    table, y = _prepare(x, groups * out, taps, stride, dilation)
-    epilogue = BIAS * (bias is not None) + RESIDUAL * (residual is not None) + _ACTIVATIONS[act]
-    source, target = rows_of(x), rows_of(y)
-    rest = target if residual is None else rows_of(residual)
-    kernels = weight.detach().numpy()
-    shift = source[0] if bias is None else bias.detach().numpy().reshape(-1)
+    y, tensors, geometry = _prepare(
+        x, groups * out, weight, bias, residual, taps, stride, dilation, act
+    )
+    table, epilogue = geometry
     # enough tasks for all threads
-    parts = parts_for(target.size * taps * size // _PRODUCTS, _PARTS)
-    blocks = -(-target.shape[0] // _PIXELS)
+    parts = parts_for(y.numel() * taps * size // _PRODUCTS, _PARTS)
+    blocks = -(-(y.numel() // (groups * out)) // _PIXELS)
     chunk = groups if blocks >= 2 * parts else max(groups * blocks // (2 * parts), 1)
     kernel = _kernel(*_tile(out, x.element_size()))
-    run_parts(
-        kernel, parts, source, kernels, shift, rest, target, table, chunk, out, epilogue
-    )  # fmt: skip
+    run_parts(kernel, parts, *tensors, table, chunk, out, epilogue)
     return y
 
 

@@ -10,6 +10,7 @@ from torch_geometric.nn.inits import reset
 
 from mgic_geo.nn.norm import Norm
 from mgic_geo.nn.vision.conv import ConvNormAct
+from mgic_geo.nn.vision.resnet import check_shortcut
 from mgic_geo.nn.vision.squeeze_excite import SqueezeExcite
 
 
@@ -95,8 +96,7 @@ class GhostBasicBlock(nn.Module):
         norm: Norm = "batch",
     ) -> None:
         super().__init__()
-        if shortcut is None and (stride != 1 or in_channels != out_channels):
-            raise ValueError("a block that changes channels or resolution needs a shortcut")
+        check_shortcut(shortcut, in_channels, out_channels, stride)
         self.ghost1 = GhostModule(in_channels, out_channels, 3, stride, groups, ratio, norm=norm)
         self.ghost2 = GhostModule(
             out_channels, out_channels, 3, 1, groups, ratio, act="none", norm=norm

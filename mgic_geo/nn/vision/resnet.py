@@ -39,15 +39,21 @@ def projection(in_channels: int, out_channels: int, stride: int = 1) -> nn.Modul
     return ConvNormAct(in_channels, out_channels, 1, stride, act="none")
 
 
+def check_shortcut(
+    shortcut: nn.Module | None, in_channels: int, out_channels: int, stride: int
+) -> None:
+    """Raises ``ValueError`` where something changes and nothing maps the input along."""
+    if shortcut is None and (stride != 1 or in_channels != out_channels):
+        raise ValueError("a block that changes channels or resolution needs a shortcut")
+
+
 class _Residual(nn.Module):
     """What the two blocks share: the sum of the last convolution and the shortcut."""
 
     convs: nn.ModuleList
 
-    def __init__(self, convs: list[nn.Module], shortcut: nn.Module | None, changes: bool) -> None:
+    def __init__(self, convs: list[nn.Module], shortcut: nn.Module | None) -> None:
         super().__init__()
-        if changes and shortcut is None:
-            raise ValueError("a block that changes channels or resolution needs a shortcut")
         self.convs = nn.ModuleList(convs)
         self.shortcut = shortcut
 
@@ -87,13 +93,13 @@ class BasicBlock(_Residual):
         shortcut: nn.Module | None = None,
         norm: Norm = "batch",
     ) -> None:
+        check_shortcut(shortcut, in_channels, out_channels, stride)
         super().__init__(
             [
                 ConvNormAct(in_channels, out_channels, 3, stride, groups, norm=norm),
                 ConvNormAct(out_channels, out_channels, 3, 1, groups, norm=norm),
             ],
             shortcut,
-            stride != 1 or in_channels != out_channels,
         )
 
 
@@ -129,6 +135,7 @@ class Bottleneck(_Residual):
             raise ValueError(
                 f"out_channels = {out_channels} is no multiple of expansion = {expansion}"
             )
+        check_shortcut(shortcut, in_channels, out_channels, stride)
         planes = out_channels // expansion
         super().__init__(
             [
@@ -137,5 +144,4 @@ class Bottleneck(_Residual):
                 ConvNormAct(planes, out_channels, 1, 1, groups, norm=norm),
             ],
             shortcut,
-            stride != 1 or in_channels != out_channels,
         )

@@ -10,27 +10,22 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mgic_geo.datasets.images import ImageDataset
-from mgic_geo.models import WeightsInfo
 from mgic_geo.training.config import TrainConfig
 from mgic_geo.training.data import Splits
 from mgic_geo.training.evaluate_images import evaluate_images
-from mgic_geo.training.image_config import ImageConfig
-from mgic_geo.training.preprocess import Preprocess
 from mgic_geo.training.scores import ImageScores, Scores
-from mgic_geo.training.tasks.base import Task, class_weights
+from mgic_geo.training.tasks.base import class_weights
+from mgic_geo.training.tasks.decoded import DecodedTask
 from mgic_geo.transforms.images import (
-    Augmented,
-    color_jitter,
     random_crop,
     random_flip,
     random_resized_crop,
-    seed_worker,
 )
 
 _SIZE = 224
 
 
-class ImageTask(Task):
+class ImageTask(DecodedTask):
     """Classification of images.
 
     Images in memory that already have the network's size are augmented in whole batches on the
@@ -48,38 +43,20 @@ class ImageTask(Task):
         images = getattr(splits.train, "images", None)
         own = None if images is None or images.size(2) != images.size(3) else images.size(2)
         size = config.image.image_size or own or _SIZE
-        mean, std = normalization(config.image, splits.train)
-        self.preprocess = Preprocess(size, mean, std)
-        self.info = WeightsInfo(
-            config.model,
-            config.model_args(),
-            splits.classes,
-            task="images",
-            image_size=size,
-            mean=mean,
-            std=std,
-        )
+        self._describe("images", size)
         self.images = images.to(device) if images is not None and size == own else None
         label = splits.train.labels
         assert label is not None
         weight = class_weights(label, self.num_classes, config.class_balance)
         self.weight = None if weight is None else weight.to(device)
         self.label = label.to(device)
-        self.augmented: Augmented | None = None
 
     def loader(self, num_processes: int) -> DataLoader[Any]:
         if self.images is not None:
             return self._batches(_Numbers(len(self)), num_processes, collate_fn=_same)
         scale = self.config.image.scale or (0.08, 1.0)
         transform = _RandomCrop(self.preprocess.size or _SIZE, scale)
-        self.augmented = Augmented(self.splits.train, transform, self.config.seed)
-        workers = self._num_workers()
-        options = {"num_workers": workers, "worker_init_fn": seed_worker}
-        return self._batches(self.augmented, num_processes, **options)
-
-    def set_epoch(self, epoch: int) -> None:
-        if self.augmented is not None:
-            self.augmented.set_epoch(epoch)
+        return self._augmented(transform, num_processes)
 
     def batch(self, batch: Any, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         config = self.config.image
@@ -91,29 +68,11 @@ class ImageTask(Task):
             images, label = batch
         if config.flip > 0.0:
             images = random_flip(images, generator, config.flip)
-        return self.preprocess.normalize(recolor(images, config.color, generator)), label
+        return self._finish(images, generator), label
 
     def evaluate(self, model: nn.Module, part: ImageDataset) -> ImageScores:
         workers = self._num_workers()
         return evaluate_images(model, part, self.preprocess, self.num_classes, self.device, workers)
-
-
-def normalization(
-    config: ImageConfig, dataset: ImageDataset
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of the colours: as given, or the data set's."""
-    if config.mean is not None and config.std is not None:
-        return config.mean, config.std
-    return dataset.mean, dataset.std
-
-
-def recolor(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Changes brightness, contrast and saturation of images ``[B, 3, H, W]`` at random."""
-    if strength == 0.0:
-        return images
-    return color_jitter(
-        images, generator, brightness=strength, contrast=strength, saturation=strength
-    )
 
 
 @dataclass(frozen=True)

@@ -12,21 +12,18 @@ from torch.utils.data import DataLoader
 
 from mgic_geo.datasets.images import ImageDataset
 from mgic_geo.errors import MgicGeoError
-from mgic_geo.models import WeightsInfo
 from mgic_geo.training.config import TrainConfig
 from mgic_geo.training.data import Splits
 from mgic_geo.training.evaluate_images import evaluate_segmentation, fit_logits
-from mgic_geo.training.preprocess import Preprocess
 from mgic_geo.training.scores import Scores, SegmentationScores
-from mgic_geo.training.tasks.base import Task
-from mgic_geo.training.tasks.images import normalization, recolor
-from mgic_geo.transforms.images import Augmented, random_flip, scale_jitter_crop, seed_worker
+from mgic_geo.training.tasks.decoded import DecodedTask
+from mgic_geo.transforms.images import random_flip, scale_jitter_crop
 
 _LARGEST_CROP = 512
 _NO_CLASS = 255
 
 
-class SegmentationTask(Task):
+class SegmentationTask(DecodedTask):
     """Classification of pixels; those without a class count nowhere."""
 
     scores: ClassVar[type[Scores]] = SegmentationScores
@@ -39,21 +36,9 @@ class SegmentationTask(Task):
         super().__init__(config, splits, device)
         if config.class_balance:
             raise MgicGeoError("class_balance weighs whole images: it is not for segmentation")
-        mean, std = normalization(config.image, splits.train)
-        size = config.image.image_size
-        self.preprocess = Preprocess(size, mean, std)
-        self.info = WeightsInfo(
-            config.model,
-            config.model_args(),
-            splits.classes,
-            task="segmentation",
-            image_size=size,
-            mean=mean,
-            std=std,
-        )
+        self._describe("segmentation", config.image.image_size)
         ignore = splits.train.ignore_index
         self.ignore_index = _NO_CLASS if ignore is None else ignore
-        self.augmented: Augmented | None = None
 
     def loader(self, num_processes: int) -> DataLoader[Any]:
         config = self.config.image
@@ -67,19 +52,11 @@ class SegmentationTask(Task):
             self.ignore_index,
             255.0 * sum(self.preprocess.mean) / 3.0,
         )
-        self.augmented = Augmented(self.splits.train, transform, self.config.seed)
-        workers = self._num_workers()
-        options = {"num_workers": workers, "worker_init_fn": seed_worker}
-        return self._batches(self.augmented, num_processes, **options)
-
-    def set_epoch(self, epoch: int) -> None:
-        if self.augmented is not None:
-            self.augmented.set_epoch(epoch)
+        return self._augmented(transform, num_processes)
 
     def batch(self, batch: Any, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         images, masks = batch
-        images = recolor(images, self.config.image.color, generator)
-        return self.preprocess.normalize(images), masks
+        return self._finish(images, generator), masks
 
     def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
         # not the mean of torch, which is NaN where a whole batch has no class
