@@ -115,8 +115,7 @@ def diff_cycle(
     return done
 
 
-@torch.library.custom_op("mgic_geo::diff_cycle_backward", mutates_args=())
-def diff_cycle_backward(
+def _run_backward(
     grad: Tensor,
     x: Tensor,
     parameters: list[Tensor],
@@ -130,12 +129,20 @@ def diff_cycle_backward(
     kept: list[Tensor],
     eps: float,
 ) -> list[Tensor]:
-    """Gradients of :func:`diff_cycle` with respect to ``x`` and the parameters; compiled only."""
+    """Gradients of :func:`diff_cycle` with respect to ``x`` and the parameters; compiled only.
+
+    Empties ``kept``.
+    """
     done: list[Tensor] = fused_for(x).diff_cycle_backward(
         grad.contiguous(), x.contiguous(), _grids(parameters), (rowptr_t, col_t, weight_t),
         statistics, kept, eps,
     )  # fmt: skip
     return done
+
+
+diff_cycle_backward = torch.library.custom_op(
+    "mgic_geo::diff_cycle_backward", _run_backward, mutates_args=()
+)
 
 
 def _grids(parameters: Sequence[Tensor]) -> list[Sequence[Tensor]]:
@@ -147,7 +154,7 @@ def _(x: Tensor, parameters: list[Tensor], *_: Any) -> tuple[Tensor, list[Tensor
     grids = _grids(parameters)
     features = [x.new_empty(x.size(0), scale.numel()) for _, scale, *_ in grids]
     statistics: list[Tensor] = []
-    kept = [torch.empty_like(f) for f in features[1:]]
+    kept: list[Tensor] = []
     for j in range(len(grids) - 1, -1, -1):
         like, width = features[j], grids[j][1]
         if j < len(grids) - 1:
@@ -156,7 +163,7 @@ def _(x: Tensor, parameters: list[Tensor], *_: Any) -> tuple[Tensor, list[Tensor
             kept += [x.new_empty(groups * size), x.new_empty(groups, size, size)]
             kept += [torch.empty_like(like)]
         statistics += [torch.empty_like(width), torch.empty_like(width)]
-        kept += [torch.empty_like(like), torch.empty_like(like)] if j else [torch.empty_like(like)]
+        kept.append(torch.empty_like(like))
     return features[0], statistics, kept if has_diff_cycle(x, parameters) else []
 
 
@@ -179,14 +186,21 @@ def _backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     x, *rest = ctx.saved_tensors
     parameters, statistics = rest[:learned], rest[learned : learned + measured]
     kept = rest[learned + measured :]
+    del rest
     if grad is None:
         return None, [None] * learned, *([None] * 7)
-    if kept:
-        of_x, *of_parameters = diff_cycle_backward(
+    if not kept:
+        of_x, *of_parameters = _gradients(grad, [x, *parameters], ctx.graph, ctx.eps)
+    elif type(grad) is Tensor and not torch.is_grad_enabled():
+        # Straight to the kernels: an operator's call holds all of its arguments until its end.
+        ctx.maybe_clear_saved_tensors()  # unless the graph is retained
+        of_x, *of_parameters = _run_backward(
             grad, x, parameters, *ctx.graph, statistics, kept, ctx.eps
         )
     else:
-        of_x, *of_parameters = _gradients(grad, [x, *parameters], ctx.graph, ctx.eps)
+        of_x, *of_parameters = diff_cycle_backward(
+            grad, x, parameters, *ctx.graph, statistics, kept, ctx.eps
+        )
     return of_x, of_parameters, *([None] * 7)
 
 

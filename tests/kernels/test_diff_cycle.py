@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import importlib
+import weakref
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -106,6 +109,33 @@ def test_inputs_need_not_be_contiguous_and_stay_as_they_are() -> None:
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
         assert torch.equal(given, before[1])
     assert torch.equal(x, before[0])
+
+
+@pytest.mark.skipif(_dispatch.fused is None, reason="no compiled kernels here")
+@pytest.mark.parametrize("retain_graph", [False, True])
+def test_backward_lets_go_of_what_it_has_used(
+    retain_graph: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernels = importlib.import_module("mgic_geo.kernels._cpu.diff_cycle")
+    after_norm, after_conv = kernels.norm_act_backward, kernels.diff_conv_backward
+    seen: list[weakref.ref[Tensor]] = []
+    alive: list[bool] = []
+
+    def norm(grad: Tensor, z: Tensor, *rest: object) -> object:
+        seen.append(weakref.ref(z))
+        return after_norm(grad, z, *rest)
+
+    def conv(*args: object, **options: object) -> object:
+        alive.append(seen[-1]() is not None)
+        return after_conv(*args, **options)
+
+    monkeypatch.setattr(kernels, "norm_act_backward", norm)
+    monkeypatch.setattr(kernels, "diff_conv_backward", conv)
+    graph, parameters = operators(30, torch.float32), inputs(64, 8, 16, torch.float32)
+    x = torch.randn(30, 64, requires_grad=True)
+    y = diff_cycle(x, parameters, *graph, EPS)[0]
+    y.sum().backward(retain_graph=retain_graph)
+    assert alive == [retain_graph] * 3
 
 
 def relaxation(channels: int, groups: int) -> GraphBlock:

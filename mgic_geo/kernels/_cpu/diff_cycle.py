@@ -2,7 +2,8 @@
 
 On the coarser grids the change :math:`d_j = y_j - x_j` is written in place of :math:`y_j`, because
 the correction of the next finer grid needs nothing else; backward, the gradients that meet at a
-grid are added up where one of them is computed.
+grid are added up where one of them is computed. Features and changes of the coarser grids are
+computed once more backward, after the finest grid, where a training step needs most memory.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from mgic_geo.kernels._cpu.diff_conv import (
     diff_conv_forward,
     diff_conv_plan,
 )
-from mgic_geo.kernels._cpu.norm import norm_act_backward, norm_act_forward
+from mgic_geo.kernels._cpu.norm import norm_act_again, norm_act_backward, norm_act_forward
 from mgic_geo.kernels._cpu.pointwise import (
     pointwise_backward,
     pointwise_forward,
@@ -34,11 +35,9 @@ def diff_cycle_forward(
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """The result, mean and variance of each norm from the coarsest grid on, and what is kept."""
     last = len(grids) - 1
-    features = [x]
-    for grid in grids[:-1]:
-        features.append(_restrict(features[-1], grid[3]))
+    features = _features(x, grids)
     statistics: list[Tensor] = []
-    kept: list[Tensor] = features[1:]
+    kept: list[Tensor] = []
     y = x
     for j in range(last, -1, -1):
         mix, scale, shift = grids[j][:3]
@@ -53,7 +52,7 @@ def diff_cycle_forward(
         less = features[j] if 0 < j < last else None
         y, mean, var = norm_act_forward(z, scale, shift, residual, eps, True, less)
         statistics += [mean, var]
-        kept += [z, y] if j else [z]
+        kept.append(z)
     return y, statistics, kept
 
 
@@ -63,27 +62,25 @@ def diff_cycle_backward(
     grids: Grids,
     graph: Graph,
     statistics: Sequence[Tensor],
-    kept: Sequence[Tensor],
+    kept: list[Tensor],
     eps: float,
 ) -> list[Tensor]:
-    """Gradients of the features, then of the parameters, grid by grid."""
+    """Gradients of the features, then of the parameters, grid by grid; empties ``kept``."""
     last = len(grids) - 1
-    features, kept, statistics = [x, *kept[:last]], list(kept[last:]), list(statistics)
+    features, statistics = [x], list(statistics)
     given: list[list[Tensor]] = []
     into: list[Tensor] = []
     for j, (mix, scale, shift, *transfer) in enumerate(grids):
-        if j:
-            kept.pop()  # the change, which the finer grid has used
-        z = kept.pop()
-        u = kept.pop() if transfer else features[j]
+        # What is used for the last time is let go: a training step needs most memory here.
         var, mean = statistics.pop(), statistics.pop()
-        of_z, *of_norm = norm_act_backward(grad, z, scale, shift, mean, var, eps, True)
+        of_z, *of_norm = norm_act_backward(grad, kept.pop(), scale, shift, mean, var, eps, True)
+        u = kept.pop() if transfer else features[j]
         # The residual's gradient goes on to the correction; x_j has no part in it but at j = 0.
         residual = grad if transfer else None
         of_u, of_mix = diff_conv_backward(
             _plan(mix, x), of_z, u, mix, *graph, True, True, residual, share=j > 0
         )
-        del of_z, z, u, residual  # the peak of a training step is here
+        del of_z, u, residual
         assert of_u is not None
         assert of_mix is not None
         into.append(of_u)
@@ -92,14 +89,30 @@ def diff_cycle_backward(
             _, up, norm_scale, _ = transfer
             spread, center = kept.pop(), kept.pop()
             var, mean = statistics.pop(), statistics.pop()
+            if j == 0:
+                features = _features(x, grids)
+            below = grids[j + 1]
+            change = norm_act_again(
+                kept[-1], below[1], below[2], statistics[-2], statistics[-1],
+                kept[-2] if j + 1 < last else None, eps, True,
+                features[j + 1] if j + 1 < last else None,
+            )  # fmt: skip
             grad, *of_transfer = correction_backward(
-                grad if j else of_u, kept[-1], up, norm_scale, mean, var, center, spread, eps
+                grad if j else of_u, change, up, norm_scale, mean, var, center, spread, eps
             )
             given[j] += of_transfer
     for j in range(last - 1, -1, -1):
         of_down = _restrict_backward(into[j + 1], features[j], grids[j][3], into[j])
         given[j].insert(3, of_down)
     return [into[0], *(t for grid in given for t in grid)]
+
+
+def _features(x: Tensor, grids: Grids) -> list[Tensor]:
+    """The input of every grid."""
+    features = [x]
+    for grid in grids[:-1]:
+        features.append(_restrict(features[-1], grid[3]))
+    return features
 
 
 def _restrict(x: Tensor, weight: Tensor) -> Tensor:

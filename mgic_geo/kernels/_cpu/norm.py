@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numba
 import numpy as np
@@ -181,17 +182,40 @@ def norm_act_forward(
 
     ``less`` only together with ``residual``.
     """
-    rows, out = y.size(0), torch.empty_like(y, memory_format=torch.contiguous_format)
+    rows = y.size(0)
     near = y[:: max(rows // 16, 1)].mean(0)  # so that the variance loses no digits
-    args = arrays(
-        y, near, weight, bias, y if residual is None else residual, y if less is None else less, out
-    )
-    ys, center, weights, biases, more, fewer, target = args
+    ys, center, weights, biases = arrays(y, near, weight, bias)
     sums = _block_sums(_sum_kernel(0, 0), ys, ys, center, center, center)
     mean, var, scale, shift = _statistics(sums, center, weights, biases, eps, rows)
-    kernel = _apply_kernel(int(relu), 0, (residual is not None) + (less is not None))
-    run_parts(kernel, parts_for(y.numel()), ys, more, scale, shift, fewer, target)
+    out = _apply(y, scale, shift, residual, less, relu)
     return out, torch.from_numpy(mean), torch.from_numpy(var)
+
+
+def norm_act_again(
+    y: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor, residual: Tensor | None,
+    eps: float, relu: bool, less: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """The result of :func:`norm_act_forward` once more, from its mean and variance."""
+    _, scale, shift = _as_map(*arrays(weight, bias, mean, var), eps)
+    return _apply(y, scale, shift, residual, less, relu)
+
+
+def _apply(
+    y: Tensor, scale: Any, shift: Any, residual: Tensor | None, less: Tensor | None, relu: bool
+) -> Tensor:
+    out = torch.empty_like(y, memory_format=torch.contiguous_format)
+    kernel = _apply_kernel(int(relu), 0, (residual is not None) + (less is not None))
+    ys, more, fewer, target = arrays(
+        y, y if residual is None else residual, y if less is None else less, out
+    )
+    run_parts(kernel, parts_for(y.numel()), ys, more, scale, shift, fewer, target)
+    return out
+
+
+def _as_map(weight: Any, bias: Any, mean: Any, var: Any, eps: float) -> tuple[Any, Any, Any]:
+    """One over the deviation, and the norm as a scale and a shift."""
+    inverse = 1 / np.sqrt(var + eps, dtype=var.dtype)
+    return inverse, weight * inverse, bias - mean * weight * inverse
 
 
 def norm_act_backward(
@@ -201,9 +225,7 @@ def norm_act_backward(
     """Gradients of y, weight and bias."""
     out = torch.empty_like(y, memory_format=torch.contiguous_format)
     ys, grads, weights, biases, means, vars_, target = arrays(y, grad, weight, bias, mean, var, out)
-    inverse = 1 / np.sqrt(vars_ + eps, dtype=vars_.dtype)
-    scale = weights * inverse
-    shift = biases - means * scale
+    inverse, scale, shift = _as_map(weights, biases, means, vars_, eps)
     sums = _block_sums(_sum_kernel(int(relu), 1), ys, grads, scale, shift, means)
     of_weight, of_bias, slopes = _slopes(sums, scale, means, inverse, y.size(0))
     kernel = _apply_kernel(int(relu), 1, 0)
