@@ -169,24 +169,39 @@ def mix_tile(
             return sums
 
         def finish(sums, sub, q, column):
+            first_of_sub = o.mul(sub, blocks * nodes)
+            values = []
             for b in range(blocks):
                 for v in range(columns):
                     rows = o.unzip([builder.load(sums[g][b][v]) for g in range(nodes)])
-                    for p, value in enumerate(rows):
-                        local = o.add(o.mul(sub, blocks * nodes), b * nodes + p)
-                        at = o.add(channel_, o.mul(q, bundle), column, v * o.lanes)
+                    values += [(b * nodes + p, v, value) for p, value in enumerate(rows)]
+
+            def put(local, v, value):
+                at = o.add(channel_, o.mul(q, bundle), column, v * o.lanes)
+                place = o.add(o.mul(o.add(first_, local), stride), at)
+                if after & BIAS:
+                    value = builder.fadd(value, o.load(biases, at))
+                if after & RELU:
+                    value = o.relu(value)
+                if after & RESIDUAL:
+                    value = builder.fadd(value, o.load(rest, place))
+                if after & SHARE:
+                    total = builder.fadd(value, o.load(rest, place))
+                    o.store(total, rest, place)
+                o.store(value, out, place)
+
+            # One question for all: a value used behind its own would be computed there, too, and
+            # its sum not beside the others, but after them.
+            whole = builder.icmp_signed("<=", o.add(first_of_sub, blocks * nodes), count_)
+            with builder.if_else(whole) as (all_of_them, some):
+                with all_of_them:
+                    for row, v, value in values:
+                        put(o.add(first_of_sub, row), v, value)
+                with some:
+                    for row, v, value in values:
+                        local = o.add(first_of_sub, row)
                         with builder.if_then(builder.icmp_signed("<", local, count_)):
-                            place = o.add(o.mul(o.add(first_, local), stride), at)
-                            if after & BIAS:
-                                value = builder.fadd(value, o.load(biases, at))
-                            if after & RELU:
-                                value = o.relu(value)
-                            if after & RESIDUAL:
-                                value = builder.fadd(value, o.load(rest, place))
-                            if after & SHARE:
-                                total = builder.fadd(value, o.load(rest, place))
-                                o.store(total, rest, place)
-                            o.store(value, out, place)
+                            put(local, v, value)
 
         with (
             o.loop(o.ceil_div(o.ceil_div(count_, nodes), blocks)) as (sub, _),
@@ -220,7 +235,8 @@ def outer_tile(
         group_, count_ = args[2:4]
         row = lanes_size * nodes
         rows_out = rows + (depth == 1)
-        height = next(h for h in (16, 8, 4, 2, 1) if h * depth <= machine()[1] and rows % h == 0)
+        free = machine()[1] - 2  # registers, but for a factor and a vector
+        height = next(h for h in (16, 8, 4, 2, 1) if h * depth <= free and rows % h == 0)
 
         def add_up(blocks, g, c, height, column, ones):
             sums = [o.variables(depth) for _ in range(height)]
