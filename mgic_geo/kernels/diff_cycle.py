@@ -189,18 +189,15 @@ def _backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     del rest
     if grad is None:
         return None, [None] * learned, *([None] * 7)
+    args: list[Any] = [grad, x, parameters, *ctx.graph, statistics, kept, ctx.eps]
     if not kept:
         of_x, *of_parameters = _gradients(grad, [x, *parameters], ctx.graph, ctx.eps)
     elif type(grad) is Tensor and not torch.is_grad_enabled():
         # Straight to the kernels: an operator's call holds all of its arguments until its end.
         ctx.maybe_clear_saved_tensors()  # unless the graph is retained
-        of_x, *of_parameters = _run_backward(
-            grad, x, parameters, *ctx.graph, statistics, kept, ctx.eps
-        )
+        of_x, *of_parameters = _run_backward(*args)
     else:
-        of_x, *of_parameters = diff_cycle_backward(
-            grad, x, parameters, *ctx.graph, statistics, kept, ctx.eps
-        )
+        of_x, *of_parameters = diff_cycle_backward(*args)
     return of_x, of_parameters, *([None] * 7)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,6 +12,9 @@ from mgic_geo.kernels import grouped_conv, pack_conv_bias, pack_conv_weight
 from mgic_geo.kernels._dispatch import fused_for, lanes
 from mgic_geo.kernels.grouped_conv import activate_, run_grouped_conv
 from mgic_geo.nn.vision.squeeze_excite import SqueezeExcite
+
+# Inputs of groups that are joined: more zeros would cost more than registers half empty.
+_WIDEST_JOINED = 32
 
 
 class FusedConv(nn.Module):
@@ -35,13 +40,15 @@ class FusedConv(nn.Module):
         act: str = "none",
     ) -> None:
         super().__init__()
+        if 1 < groups < weight.size(0):
+            weight, groups = _joined(weight, groups)
         self.stride, self.dilation, self.groups, self.act = stride, dilation, groups, act
-        self.out = weight.size(0) // groups
+        self.out = weight.size(0) // self.groups
         self.padding = dilation * (weight.size(-1) // 2)
         taps = weight.size(2) * weight.size(3)
         # Dense convolutions are what torch's own library is best at.
         self.form = "dense"
-        if groups > 1:
+        if self.groups > 1:
             self.form = "depthwise" if weight.size(1) == 1 else "grouped"
         if self.form == "grouped":
             weight = pack_conv_weight(weight, groups)
@@ -88,6 +95,19 @@ class FusedConv(nn.Module):
 
     def extra_repr(self) -> str:
         return f"groups={self.groups}, stride={self.stride}, act={self.act!r}"
+
+
+def _joined(weight: Tensor, groups: int) -> tuple[Tensor, int]:
+    """Weights of fewer groups, filled up with zeros, where groups of outputs fill no register."""
+    width, (total, size) = max(lanes(weight), 1), weight.shape[:2]
+    out = total // groups
+    times = width // math.gcd(out, width)
+    if out > width or size == 1 or times * size > _WIDEST_JOINED or groups % times:
+        return weight, groups
+    apart = weight.unflatten(0, (-1, times, out))  # [g, times, out, size, k, k]
+    among = torch.eye(times, dtype=weight.dtype, device=weight.device)
+    joined = torch.einsum("gtoskl,tu->gtouskl", apart, among)
+    return joined.flatten(3, 4).flatten(0, 2), groups // times
 
 
 class FusedSqueezeExcite(nn.Module):

@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 import torch
+from numba import carray, types
+from numba.extending import intrinsic
 from torch import Tensor
 
 from mgic_geo.kernels._cpu.conv_tile import (
@@ -23,6 +26,7 @@ from mgic_geo.kernels._cpu.conv_tile import (
 from mgic_geo.kernels._cpu.pool import parts_for, run_parts
 from mgic_geo.kernels._cpu.vector import lanes_of, machine
 
+_TYPES = {torch.float32: types.float32, torch.float64: types.float64}
 _ACTIVATIONS = {"none": 0, "relu": RELU, "hardswish": HARDSWISH}
 # Pixels for which a group's weights are fetched together.
 _PIXELS = 48
@@ -58,27 +62,41 @@ def _taps(height: int, width: int, side: int, stride: int, dilation: int) -> Any
     return np.ascontiguousarray(np.concatenate([table, more], axis=1).astype(np.int32))
 
 
+@intrinsic
+def _pointer(typing, address, kind):
+    """An address as a pointer to numbers of a type."""
+    pointer = types.CPointer(kind.dtype)
+
+    def generate(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(pointer))
+
+    return pointer(types.int64, kind), generate
+
+
 @functools.cache
-def _kernel(pixels, columns):
+def _kernel(pixels, columns, kind):
     block, more = -(-_PIXELS // pixels) * pixels, machine()[1]
 
     @numba.njit(cache=True, nogil=True)
-    def kernel(part, parts, x, weight, bias, residual, y, table, chunk, out, epilogue):
-        groups, size = weight.shape[0], weight.shape[2]
-        count = table.shape[1] - more
-        images = y.shape[0] // count
-        pixels_in = x.shape[0] // images
+    def kernel(part, parts, x, weight, bias, residual, y, sizes, table, chunk, out, epilogue):
+        images, pixels_in, groups, size, filled = sizes
+        taps, count = table.shape[0], table.shape[1] - more
+        xs = carray(_pointer(x, kind), (images * pixels_in, groups * size))
+        weights = carray(_pointer(weight, kind), (groups, taps, size, filled))
+        shifts = carray(_pointer(bias, kind), (groups * filled,))
+        rest = carray(_pointer(residual, kind), (images * count, groups * out))
+        ys = carray(_pointer(y, kind), (images * count, groups * out))
         blocks = (count + block - 1) // block
         chunks = (groups + chunk - 1) // chunk
         tasks = images * blocks * chunks
-        zeros = np.zeros(size, x.dtype)
+        zeros = np.zeros(size, xs.dtype)
         for task in range(part * tasks // parts, (part + 1) * tasks // parts):
             b, c = task // chunks, task % chunks
             image, first = b // blocks, b % blocks * block
             for g in range(c * chunk, min((c + 1) * chunk, groups)):
                 for i in range(first, min(first + block, count), pixels):
                     conv_tile(
-                        x, zeros, table, i, image * pixels_in, weight, bias, residual, y, g,
+                        xs, zeros, table, i, image * pixels_in, weights, shifts, rest, ys, g,
                         image * count + i, min(pixels, count - i), size, out, epilogue,
                         pixels, columns,
                     )  # fmt: skip
@@ -87,26 +105,63 @@ def _kernel(pixels, columns):
 
 
 @functools.cache
-def _depthwise_kernel(pixels, columns, multiplier):
+def _depthwise_kernel(pixels, columns, multiplier, kind):
     more = machine()[1]
 
     @numba.njit(cache=True, nogil=True)
-    def kernel(part, parts, x, weight, bias, residual, y, table, epilogue):
-        count = table.shape[1] - more
-        images = y.shape[0] // count
-        pixels_in = x.shape[0] // images
+    def kernel(part, parts, x, weight, bias, residual, y, sizes, table, epilogue):
+        images, pixels_in, channels_in, channels = sizes
+        taps, count = table.shape[0], table.shape[1] - more
+        xs = carray(_pointer(x, kind), (images * pixels_in, channels_in))
+        weights = carray(_pointer(weight, kind), (taps, channels))
+        shifts = carray(_pointer(bias, kind), (channels,))
+        rest = carray(_pointer(residual, kind), (images * count, channels))
+        ys = carray(_pointer(y, kind), (images * count, channels))
         blocks = (count + pixels - 1) // pixels
         tasks = images * blocks
-        zeros = np.zeros(x.shape[1], x.dtype)
+        zeros = np.zeros(channels_in, xs.dtype)
         for task in range(part * tasks // parts, (part + 1) * tasks // parts):
             image, i = task // blocks, task % blocks * pixels
             depthwise_tile(
-                x, zeros, table, i, image * pixels_in, weight, bias, residual, y,
+                xs, zeros, table, i, image * pixels_in, weights, shifts, rest, ys,
                 image * count + i, min(pixels, count - i), epilogue,
                 pixels, columns, multiplier,
             )  # fmt: skip
 
     return kernel
+
+
+class _Call(NamedTuple):
+    """What a call depends on besides the numbers: a network makes the same ones again and again."""
+
+    shape: tuple[int, ...]
+    kernel: Any
+    parts: int
+    rest: tuple[Any, ...]
+
+    def __call__(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None
+    ) -> Tensor:
+        y = torch.empty(self.shape, dtype=x.dtype, memory_format=torch.channels_last)
+        x, weight = _channels_last(x), weight.contiguous()
+        bias = None if bias is None else bias.contiguous()
+        residual = None if residual is None else _channels_last(residual)
+        # Addresses: a view of a tensor as an array takes longer than many of these calls.
+        target = y.data_ptr()
+        run_parts(
+            self.kernel, self.parts, x.data_ptr(), weight.data_ptr(),
+            target if bias is None else bias.data_ptr(),
+            target if residual is None else residual.data_ptr(), target, *self.rest,
+        )  # fmt: skip
+        return y
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _epilogue(bias: bool, residual: bool, act: str) -> int:
+    return BIAS * bias + RESIDUAL * residual + _ACTIVATIONS[act]
 
 
 def depthwise_conv_forward(
@@ -131,31 +186,25 @@ def depthwise_conv_forward(
         dilation: Distance of the taps.
         act: As there.
     """
-    taps, channels = weight.shape
-    y, tensors, geometry = _prepare(
-        x, channels, weight, bias, residual, taps, stride, dilation, act
-    )
-    columns = 4
-    kernel = _depthwise_kernel(machine()[1] // columns, columns, channels // x.size(1))
-    table, epilogue = geometry
-    run_parts(kernel, parts_for(y.numel() * taps // 2, _PARTS), *tensors, table, epilogue)
-    return y
+    epilogue = _epilogue(bias is not None, residual is not None, act)
+    threads = torch.get_num_threads()
+    call = _depthwise_call(x.shape, x.dtype, weight.shape, stride, dilation, epilogue, threads)
+    return call(x, weight, bias, residual)
 
 
-def _prepare(
-    x: Tensor, channels: int, weight: Tensor, bias: Tensor | None, residual: Tensor | None,
-    taps: int, stride: int, dilation: int, act: str,
-) -> tuple[Tensor, list[Any], tuple[Any, int]]:  # fmt: skip
-    """Memory for the result; the arrays of a kernel; and its table of taps and epilogue."""
-    batch, _, height, width = x.shape
-    shape = (batch, channels, -(-height // stride), -(-width // stride))
-    y = torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
-    source, target = rows_of(x), rows_of(y)
-    rest = target if residual is None else rows_of(residual)
-    shift = source[0] if bias is None else bias.detach().numpy().reshape(-1)
-    epilogue = BIAS * (bias is not None) + RESIDUAL * (residual is not None) + _ACTIVATIONS[act]
+@functools.lru_cache(1024)
+def _depthwise_call(
+    shape: tuple[int, ...], dtype: torch.dtype, weight: tuple[int, ...], stride: int,
+    dilation: int, epilogue: int, threads: int,
+) -> _Call:  # fmt: skip
+    batch, inputs, height, width = shape
+    taps, channels = weight
     table = _taps(height, width, int(taps**0.5), stride, dilation)
-    return y, [source, weight.detach().numpy(), shift, rest, target], (table, epilogue)
+    to = (batch, channels, -(-height // stride), -(-width // stride))
+    columns = 4
+    kernel = _depthwise_kernel(machine()[1] // columns, columns, channels // inputs, _TYPES[dtype])
+    parts = parts_for(math.prod(to) * taps // 2, _PARTS)
+    return _Call(to, kernel, parts, ((batch, height * width, inputs, channels), table, epilogue))
 
 
 def grouped_conv_forward(
@@ -180,18 +229,28 @@ def grouped_conv_forward(
         dilation: Distance of the taps.
         act: ``"none"``, ``"relu"`` or ``"hardswish"``.
     """
-    groups, taps, size, _ = weight.shape
-    y, tensors, geometry = _prepare(
-        x, groups * out, weight, bias, residual, taps, stride, dilation, act
-    )
-    table, epilogue = geometry
+    epilogue = _epilogue(bias is not None, residual is not None, act)
+    threads = torch.get_num_threads()
+    call = _grouped_call(x.shape, x.dtype, weight.shape, out, stride, dilation, epilogue, threads)
+    return call(x, weight, bias, residual)
+
+
+@functools.lru_cache(1024)
+def _grouped_call(
+    shape: tuple[int, ...], dtype: torch.dtype, weight: tuple[int, ...], out: int, stride: int,
+    dilation: int, epilogue: int, threads: int,
+) -> _Call:  # fmt: skip
+    batch, _, height, width = shape
+    groups, taps, size, filled = weight
+    table = _taps(height, width, int(taps**0.5), stride, dilation)
+    to = (batch, groups * out, -(-height // stride), -(-width // stride))
     # enough tasks for all threads
-    parts = parts_for(y.numel() * taps * size // _PRODUCTS, _PARTS)
-    blocks = -(-(y.numel() // (groups * out)) // _PIXELS)
+    parts = parts_for(math.prod(to) * taps * size // _PRODUCTS, _PARTS)
+    blocks = -(-math.prod(to) // (groups * out * _PIXELS))
     chunk = groups if blocks >= 2 * parts else max(groups * blocks // (2 * parts), 1)
-    kernel = _kernel(*_tile(out, x.element_size()))
-    run_parts(kernel, parts, *tensors, table, chunk, out, epilogue)
-    return y
+    kernel = _kernel(*_tile(out, dtype.itemsize), _TYPES[dtype])
+    sizes = (batch, height * width, groups, size, filled)
+    return _Call(to, kernel, parts, (sizes, table, chunk, out, epilogue))
 
 
 def rows_of(x: Tensor) -> Any:

@@ -71,14 +71,9 @@ def conv_tile(
             return sums
 
         def finish(sums, column, width):
-            for i in range(height):
-                with builder.if_then(builder.icmp_signed("<", o.constant(i), count_)):
-                    for v in range(width):
-                        own = o.add(column, v * o.lanes)
-                        at = o.add(o.mul(o.add(first_, i), stride_out), o.mul(group_, outputs), own)
-                        shift = o.add(o.mul(group_, row), own)
-                        lanes = builder.sub(outputs, own)
-                        ends(sums[i][v], at, shift, lanes)
+            at = o.add(o.mul(first_, stride_out), o.mul(group_, outputs), column)
+            shift = o.add(o.mul(group_, row), column)
+            ends(sums, count_, at, stride_out, shift, builder.sub(outputs, column))
 
         ends = _epilogue(o, shifts, rest, target, after)
         whole = builder.udiv(registers, o.constant(widest))
@@ -141,12 +136,8 @@ def depthwise_tile(
                     for v in range(width):
                         value = o.repeat(pixel, v * o.lanes // times, times)
                         o.accumulate(value, w[v], sums[i][v])
-            for i in range(height):
-                with builder.if_then(builder.icmp_signed("<", o.constant(i), count_)):
-                    for v in range(width):
-                        own = o.add(column, v * o.lanes)
-                        at = o.add(o.mul(o.add(first_, i), stride_out), own)
-                        ends(sums[i][v], at, own, builder.sub(stride_out, own))
+            at = o.add(o.mul(first_, stride_out), column)
+            ends(sums, count_, at, stride_out, column, builder.sub(stride_out, column))
 
         registers = builder.udiv(stride_out, o.constant(o.lanes))
         whole = builder.udiv(registers, o.constant(widest))
@@ -163,23 +154,56 @@ def depthwise_tile(
 
 
 def _epilogue(o, shifts, rest, target, after):
-    """What happens to a sum: + bias, + residual, activation, then it is stored."""
+    """What happens to sums: + bias, + residual, activation, then they are stored."""
     builder = o.builder
     # Apart from the sums: what is indexed does not stay in a register.
     spare = o.variables(1)[0]
 
-    def ends(value, at, shift, lanes):
-        full = builder.icmp_signed(">=", lanes, o.constant(o.lanes))
-        with _asked(o, after, BIAS):
-            builder.store(builder.fadd(builder.load(value), o.load(shifts, shift)), value)
-        with _asked(o, after, RESIDUAL):
-            more = _load(o, rest, at, full, lanes, spare)
-            builder.store(builder.fadd(builder.load(value), more), value)
+    def change(variables, how):
+        for variable in variables:
+            builder.store(how(builder.load(variable)), variable)
+
+    def activate(variables):
         with _asked(o, after, RELU):
-            builder.store(o.relu(builder.load(value)), value)
+            change(variables, o.relu)
         with _asked(o, after, HARDSWISH):
-            builder.store(_hardswish(o, builder.load(value)), value)
-        _store(o, builder.load(value), target, at, full, lanes, spare)
+            change(variables, lambda value: _hardswish(o, value))
+
+    def ends(sums, count, at, stride, shift, lanes):
+        """``sums[pixel][register]``; of the pixels the first ``count`` exist, of the row's numbers
+        ``lanes``; the first pixel's row begins at ``at``, its bias at ``shift``."""
+        height, width = len(sums), len(sums[0])
+        with _asked(o, after, BIAS):
+            for v in range(width):
+                more = o.load(shifts, o.add(shift, v * o.lanes))
+                column = [sums[i][v] for i in range(height)]
+                change(column, lambda value, more=more: builder.fadd(value, more))
+        cells = []
+        for i in range(height):
+            start = o.add(at, o.mul(stride, i))
+            cells += [(i, v, o.add(start, v * o.lanes)) for v in range(width)]
+        # One question for all: most tiles lie inside of the image and fill their registers.
+        pixels = builder.icmp_signed(">=", count, o.constant(height))
+        filled = builder.icmp_signed(">=", lanes, o.constant(width * o.lanes))
+        with builder.if_else(builder.and_(pixels, filled)) as (whole, part):
+            with whole:
+                with _asked(o, after, RESIDUAL):
+                    for i, v, place in cells:
+                        total = builder.fadd(builder.load(sums[i][v]), o.load(rest, place))
+                        builder.store(total, sums[i][v])
+                activate([sum_ for row in sums for sum_ in row])
+                for i, v, place in cells:
+                    o.store(builder.load(sums[i][v]), target, place)
+            with part:
+                for i, v, place in cells:
+                    with builder.if_then(builder.icmp_signed("<", o.constant(i), count)):
+                        left = builder.sub(lanes, o.constant(v * o.lanes))
+                        full = builder.icmp_signed(">=", left, o.constant(o.lanes))
+                        with _asked(o, after, RESIDUAL):
+                            more = _load(o, rest, place, full, left, spare)
+                            change([sums[i][v]], lambda value, more=more: builder.fadd(value, more))
+                        activate([sums[i][v]])
+                        _store(o, builder.load(sums[i][v]), target, place, full, left, spare)
 
     return ends
 

@@ -235,8 +235,7 @@ def outer_tile(
         group_, count_ = args[2:4]
         row = lanes_size * nodes
         rows_out = rows + (depth == 1)
-        free = machine()[1] - 2  # registers, but for a factor and a vector
-        height = next(h for h in (16, 8, 4, 2, 1) if h * depth <= free and rows % h == 0)
+        height = next(h for h in (16, 8, 4, 2, 1) if h * depth <= machine()[1] and rows % h == 0)
 
         def add_up(blocks, g, c, height, column, ones):
             sums = [o.variables(depth) for _ in range(height)]

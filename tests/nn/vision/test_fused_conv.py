@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mgic_geo.kernels._dispatch import lanes
 from mgic_geo.nn.fused_conv import FusedConv, FusedSqueezeExcite
 from mgic_geo.nn.vision import SqueezeExcite
 
@@ -19,6 +20,8 @@ CONVS = [
     (8, 64, 3, 1, 1, 8),
     (8, 24, 3, 1, 1, 8),
     (16, 24, 3, 2, 1, 8),
+    (32, 64, 1, 1, 1, 16),
+    (12, 12, 3, 1, 2, 4),
 ]
 
 
@@ -57,6 +60,16 @@ def test_another_type_later_on_gives_the_same() -> None:
         layer = FusedConv(weight, None, stride, dilation, groups, "relu")
         expected = layer(x).double()
         torch.testing.assert_close(layer.double()(x.double()), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_groups_that_fill_no_register_are_joined() -> None:
+    width = lanes(torch.empty(1))
+    if width == 0:
+        pytest.skip("no compiled kernels here")
+    joined = FusedConv(torch.randn(8 * width, 2, 3, 3), None, groups=4 * width)
+    assert (joined.groups, joined.out) == (8, width)
+    # as many inputs as that would mean are more work than it saves
+    assert FusedConv(torch.randn(32, 32, 1, 1), None, groups=16).groups == 16
 
 
 @pytest.mark.parametrize("groups", [1, 3])
