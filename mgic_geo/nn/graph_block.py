@@ -34,7 +34,10 @@ class GraphBlock(nn.Module):
         self.residual = residual
 
     def forward(self, x: Tensor, graph: Graph) -> Tensor:
-        return norm_relu_add(self.norm, self.conv(x, graph), True, x if self.residual else None)
+        y = self.conv(x, graph)
+        # A hook may have kept it, and a convolution of another kind may return its input.
+        own = isinstance(self.conv, DiffGCNConv) and not self.conv._forward_hooks
+        return norm_relu_add(self.norm, y, True, x if self.residual else None, own)
 
     @staticmethod
     def run_cycle(layer: MGIC, x: Tensor, graph: Graph) -> Tensor | None:

@@ -124,7 +124,11 @@ class MGIC(nn.Module):
         for j in range(len(grids) - 1, -1, -1):
             fine = grids.pop()
             prolongation = cast(Prolongation, self.prolongations[j])
-            corrected = prolongation.correct(fine, y - coarse, self.norms[j])
+            # Nothing of a coarser grid is held while the next one is relaxed.
+            delta = y - coarse
+            del y, coarse
+            corrected = prolongation.correct(fine, delta, self.norms[j])
+            del delta
             y = self.blocks[j](corrected, *args, **kwargs)
             coarse = fine
         return y

@@ -35,9 +35,23 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         super().reset_parameters()
         nn.init.constant_(self.weight, self.scale)
 
-    def forward(self, input: Tensor, relu: bool = False, residual: Tensor | None = None) -> Tensor:
-        """Normalises; then cuts off at 0 and adds ``residual``, if asked, in the same visit."""
+    def forward(
+        self,
+        input: Tensor,
+        relu: bool = False,
+        residual: Tensor | None = None,
+        own: bool = False,
+    ) -> Tensor:
+        """Normalises; then cuts off at 0 and adds ``residual``, if asked, in the same visit.
+
+        Where ``own`` says that nobody else holds ``input``, inference writes over it.
+        """
         x = input
+        if own and self._writes_over(x):
+            scale, shift = self.scale_and_shift()
+            axis = self.channel_axis % x.dim()
+            scale, shift = (t.view(-1, *[1] * (x.dim() - 1 - axis)) for t in (scale, shift))
+            return _relu_add(torch.addcmul(shift, x, scale, out=x), relu, residual, own=True)
         if self.channel_axis == -1 and x.dim() > 2:
             x = x.flatten(0, -2)
         rows = x if self.channel_axis == -1 else as_rows(x)
@@ -57,6 +71,11 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         """Whether the statistics of the rows of ``x`` are taken by a fused kernel."""
         same = self.weight is not None and self.weight.dtype == x.dtype
         return same and x.size(0) > 1 and has_norm_act(x)
+
+    def _writes_over(self, x: Tensor) -> bool:
+        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return False
+        return self.running_mean is not None and self.weight.dtype == x.dtype
 
     def scale_and_shift(
         self, mean: Tensor | None = None, var: Tensor | None = None
@@ -92,11 +111,18 @@ def track_statistics(
 
 
 def norm_relu_add(
-    norm: nn.Module, y: Tensor, relu: bool = False, residual: Tensor | None = None
+    norm: nn.Module,
+    y: Tensor,
+    relu: bool = False,
+    residual: Tensor | None = None,
+    own: bool = False,
 ) -> Tensor:
-    """``ReLU(norm(y)) + residual`` for any norm; :class:`BatchNorm` does it in one go."""
+    """``ReLU(norm(y)) + residual`` for any norm; :class:`BatchNorm` does it in one go.
+
+    ``own`` says that nobody else holds ``y``.
+    """
     if isinstance(norm, BatchNorm):
-        done: Tensor = norm(y, relu, residual)
+        done: Tensor = norm(y, relu, residual, own)
         return done
     return _relu_add(norm(y), relu, residual, own=False)
 

@@ -47,3 +47,29 @@ def test_scale_survives_a_reset() -> None:
 def test_one_dimension_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 2 dimensions, got 1"):
         BatchNorm(4)(torch.zeros(4))
+
+
+@pytest.mark.parametrize(
+    ("channel_axis", "shape"), [(-1, (20, 6)), (-1, (4, 5, 6)), (1, (4, 6)), (1, (4, 6, 5, 3))]
+)
+def test_inference_writes_over_what_nobody_else_holds(
+    channel_axis: int, shape: tuple[int, ...]
+) -> None:
+    norm = BatchNorm(6, channel_axis).eval()
+    for tensor in (norm.weight, norm.bias, norm.running_mean):
+        nn.init.normal_(tensor)
+    nn.init.uniform_(norm.running_var, 0.5, 2.0)
+    x, residual = torch.randn(shape), torch.randn(shape)
+    before = x.clone()
+    with torch.no_grad():
+        expected = norm(x, True, residual)
+        assert torch.equal(x, before)
+        found = norm(x, True, residual, own=True)
+    assert found.data_ptr() == x.data_ptr()
+    torch.testing.assert_close(found, expected)
+    x = before.clone()
+    norm(x, True, residual, own=True)  # a gradient may want it
+    assert torch.equal(x, before)
+    with torch.no_grad():
+        norm.train()(x, True, residual, own=True)
+    assert torch.equal(x, before)
