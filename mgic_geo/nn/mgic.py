@@ -119,18 +119,12 @@ class MGIC(nn.Module):
         for restriction in self.restrictions:
             grids.append(restriction(grids[-1]))
 
-        coarse = grids.pop()
-        y = self.blocks[-1](coarse, *args, **kwargs)
-        for j in range(len(grids) - 1, -1, -1):
-            fine = grids.pop()
-            prolongation = cast(Prolongation, self.prolongations[j])
-            # Nothing of a coarser grid is held while the next one is relaxed.
-            delta = y - coarse
-            del y, coarse
-            corrected = prolongation.correct(fine, delta, self.norms[j])
-            del delta
-            y = self.blocks[j](corrected, *args, **kwargs)
-            coarse = fine
+        y = self.blocks[-1](grids[-1], *args, **kwargs)
+        for j in range(len(self.restrictions) - 1, -1, -1):
+            # One name for all: nothing of a coarser grid is held while the next one is relaxed.
+            y = y - grids.pop()
+            y = cast(Prolongation, self.prolongations[j]).correct(grids[j], y, self.norms[j])
+            y = self.blocks[j](y, *args, **kwargs)
         return y
 
     def extra_repr(self) -> str:
