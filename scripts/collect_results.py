@@ -19,17 +19,22 @@ from typing import Any
 from mgic_geo.errors import DataError
 from mgic_geo.io import atomic_write
 from mgic_geo.models import read_weights_info
-from mgic_geo.profiling import profile_point_model
+from mgic_geo.profiling import profile_model_by_name
 
+# What no row of a file has is left out of it.
 COLUMNS = (
     "model",
+    "data",
+    "input",
     "parameters",
     "macs",
     "epochs",
     "chosen_epoch",
     "seed",
     "validation_accuracy",
+    "validation_top5_accuracy",
     "validation_mean_class_accuracy",
+    "validation_mean_iou",
     "epoch_seconds",
     "command",
     "commit",
@@ -41,7 +46,7 @@ KEY = ("model", "seed", "commit", "command")
 
 
 def read_run(folder: Path) -> dict[str, str]:
-    """One row: what ``result.json`` says, and the MACs of the model for one cloud."""
+    """One row: what ``result.json`` says, and the MACs of the model for one cloud or image."""
     try:
         result = json.loads((folder / "result.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -49,10 +54,12 @@ def read_run(folder: Path) -> dict[str, str]:
             f"{folder}: no readable result.json, has the run ended? ({error})"
         ) from error
     info = read_weights_info(folder / "best.safetensors")
-    layers = profile_point_model(
-        info.model, info.num_points, num_classes=len(info.classes), **info.model_args
-    )
-    row: dict[str, Any] = {**result, "macs": sum(layer.macs for layer in layers)}
+    options = {**info.model_args, "num_classes": len(info.classes)}
+    layers = profile_model_by_name(info.model, options, info.num_points, info.image_size)
+    size = {"data": "", "input": f"{info.num_points} points"}
+    if info.task != "points":
+        size = {"data": result["data"], "input": f"{info.image_size} x {info.image_size}"}
+    row: dict[str, Any] = {**result, **size, "macs": sum(layer.macs for layer in layers)}
     for name, value in result.get("validation", {}).items():
         row[f"validation_{name}"] = value
     return {name: str(row.get(name, "")) for name in COLUMNS}
@@ -65,8 +72,9 @@ def merge(path: Path, rows: Sequence[dict[str, str]]) -> None:
         with path.open(newline="", encoding="utf-8") as file:
             old = list(csv.DictReader(file))
     merged = {tuple(row.get(name, "") for name in KEY): row for row in [*old, *rows]}
+    columns = [name for name in COLUMNS if any(row.get(name) for row in merged.values())]
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(merged[key] for key in sorted(merged))
     with atomic_write(path, "w", encoding="utf-8") as out:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from mgic_geo.kernels._dispatch import fused_for, lanes
 from mgic_geo.kernels.correction import correction_reference, has_correction
@@ -192,7 +193,7 @@ def _backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     args: list[Any] = [grad, x, parameters, *ctx.graph, statistics, kept, ctx.eps]
     if not kept:
         of_x, *of_parameters = _gradients(grad, [x, *parameters], ctx.graph, ctx.eps)
-    elif type(grad) is Tensor and not torch.is_grad_enabled():
+    elif type(grad) is Tensor and not (torch.is_grad_enabled() or is_in_torch_dispatch_mode()):
         # Straight to the kernels: an operator's call holds all of its arguments until its end.
         ctx.maybe_clear_saved_tensors()  # unless the graph is retained
         of_x, *of_parameters = _run_backward(*args)

@@ -12,8 +12,9 @@ import pytest
 import torch
 import yaml
 
+from mgic_geo.datasets.images._base import MemoryImages
 from mgic_geo.models import load_model
-from mgic_geo.profiling import profile_point_model
+from mgic_geo.profiling import profile_model_by_name, profile_point_model
 from mgic_geo.training import Clouds, Splits, TrainConfig, train
 from mgic_geo.transforms import normalize_sphere
 
@@ -89,6 +90,23 @@ def test_results_become_rows_and_are_replaced(script: Script, runs: Path, tmp_pa
     assert all(row[key] for row in rows for key in ("command", "versions", "device", "date"))
     assert program.main(command) == 0
     assert read(out) == rows
+
+
+def test_results_of_images_become_rows(script: Script, repository: Path, tmp_path: Path) -> None:
+    images = torch.randint(0, 256, (12, 3, 8, 8), dtype=torch.uint8)
+    part = MemoryImages(images, torch.arange(12) % 2, [str(i) for i in range(12)], CLASSES)
+    config = TrainConfig(
+        data="cifar10", model="resnet20", epochs=1, batch_size=6, out=str(tmp_path / "run")
+    )
+    train(config, Splits(part, part, None, CLASSES))
+    out = tmp_path / "images.csv"
+    assert script("collect_results").main([str(tmp_path / "run"), "--out", str(out)]) == 0
+    (row,) = read(out)
+    layers = profile_model_by_name("resnet20", {"num_classes": 2}, image_size=8)
+    assert int(row["macs"]) == sum(layer.macs for layer in layers)
+    assert (row["data"], row["input"]) == ("cifar10", "8 x 8")
+    assert 0.0 <= float(row["validation_accuracy"]) <= 1.0
+    assert "validation_mean_iou" not in row
 
 
 def test_unfinished_run(script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
