@@ -18,16 +18,14 @@ import torch
 
 from mgic_geo.errors import DataError
 
-from . import allocation, classifier, epoch, images, knn, memory, points, roofline, width
+from . import allocation, classifier, epoch, images, knn, memory, parts, points, roofline, width
 from ._bench import Bench, read_rows
 from ._plots import draw
 from ._targets import summary
 
 # In this order, so that a run that is cut short leaves what most targets hang on.
-FAMILIES = {
-    module.__name__.rpartition(".")[2]: module.run
-    for module in (width, roofline, classifier, images, points, knn, memory, allocation, epoch)
-}
+_MODULES = (width, roofline, classifier, images, points, knn, memory, parts, allocation, epoch)
+FAMILIES = {module.__name__.rpartition(".")[2]: module.run for module in _MODULES}
 ON_GPU = ("width", "classifier")
 BUSY = 0.5
 

@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from mgic_geo.graph import differential_operators, knn_graph
+from mgic_geo.hierarchy import ChannelHierarchy
+from mgic_geo.kernels import _dispatch
 from mgic_geo.nn import DiffGCNConv
 
 Part = Callable[[str], ModuleType]
@@ -157,6 +159,23 @@ def test_quick_run_writes_rows_and_pictures(
     text = capsys.readouterr().out
     assert "target" in text
     assert "not measured" in text
+
+
+@pytest.mark.skipif(_dispatch.fused is None, reason="no compiled kernels here")
+def test_parts_of_a_step(part: Part, tmp_path: Path) -> None:
+    parts, cycle = part("parts"), importlib.import_module("mgic_geo.kernels._cpu.diff_cycle")
+    before = cycle.diff_conv_forward
+    bench = part("_bench").Bench(tmp_path / "rows.csv", ["parts"], quick=True)
+    parts.run(bench)
+    assert cycle.diff_conv_forward is before
+    seconds = {row["peer"].partition("), ")[2]: float(row["seconds"]) for row in bench.rows}
+    whole, floor = seconds.pop(parts.WHOLE), seconds.pop(parts.FLOOR)
+    assert set(seconds) == {name.lstrip("_") for name in parts.KERNELS}
+    assert floor > 0.0
+    assert all(0.0 < each <= whole for each in seconds.values())
+    # one level: derived twice, mixed, mixed back, and summed up
+    count = parts.diff_conv_macs(ChannelHierarchy(16, 16, 16), 3)
+    assert count == 3 * (2 * 16 * 10 * 6 + 3 * 7 * 16 * 16)
 
 
 def test_materialised_operators_are_ours(part: Part) -> None:
