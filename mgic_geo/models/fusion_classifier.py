@@ -98,7 +98,7 @@ class FusionClassifier(nn.Module):
         self.point = cast(PointClassifier, _backbone("point", point, "points", point_options))
         self.image = cast(ImageClassifier, _backbone("image", image, "images", image_options))
         self.view_size = self.image.input_size if view_size is None else view_size
-        self.point_norm = DenseBlock(self.point.num_features, width, act=None)
+        self.point_norm = DenseBlock(self.point.head_hidden_size, width, act=None)
         self.image_norm = DenseBlock(self.image.head_hidden_size, width, act=None)
         self.join = MGIC(
             lambda channels, groups: DenseBlock(channels, channels, groups, residual=True),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from torch_geometric.nn import global_max_pool
+from torch_geometric.nn import global_max_pool, global_mean_pool
 
 from mgic_geo.graph import (
     Neighborhoods,
@@ -18,6 +19,7 @@ from mgic_geo.nn import MGIC, MLP, DenseBlock, DiffGCNConv, EdgeConv, GraphBlock
 from mgic_geo.nn.graph_block import Graph
 
 Conv = Callable[[int, int, int], nn.Module]
+_POOLS = ("max", "max_mean")
 
 
 def _diffgcn(in_channels: int, out_channels: int, groups: int) -> nn.Module:
@@ -47,6 +49,10 @@ class PointClassifier(nn.Module):
         dropout: Dropout in the head.
         correction_scale: Initial scale of the norms after prolongation, see
             :class:`~mgic_geo.nn.MGIC`.
+        aggregate: The last MLP before the pooling sees the outputs of all six graph layers side by
+            side, as in `DGCNN <https://arxiv.org/abs/1801.07829>`_, not that of the last alone.
+        embedding: Channels of that MLP's output, ``width`` if not given.
+        pool: How nodes are pooled: ``"max"``, or ``"max_mean"`` for maximum and mean side by side.
 
     Shapes:
         - **pos:** :math:`(N, 3)` with **batch** :math:`(N)`, or :math:`(B, n, 3)`; any unit of
@@ -66,16 +72,25 @@ class PointClassifier(nn.Module):
         residual: bool = True,
         dropout: float = 0.0,
         correction_scale: float = 0.0,
+        aggregate: bool = False,
+        embedding: int | None = None,
+        pool: str = "max",
     ) -> None:
         super().__init__()
-        for name, value in (("width", width), ("k", k)):
+        embedding = width if embedding is None else embedding
+        for name, value in (("width", width), ("k", k), ("embedding", embedding)):
             if value < 1:
                 raise ValueError(f"{name} = {value}: it must be at least 1")
         if num_classes < 0:
             raise ValueError(f"num_classes = {num_classes}: it must not be negative")
+        if pool not in _POOLS:
+            raise ValueError(f"pool = {pool!r}: use one of {_POOLS}")
         self.num_classes = num_classes
-        self.num_features = width
+        self.num_features = embedding
+        self.head_hidden_size = width
         self.k = k
+        self.aggregate = aggregate
+        self.pool = pool
 
         def relaxation(channels: int, groups: int) -> nn.Module:
             return GraphBlock(conv(channels, channels, groups), channels, residual)
@@ -92,8 +107,10 @@ class PointClassifier(nn.Module):
         self.stage1 = stage(2)
         self.mix1 = DenseBlock(width, width)
         self.stage2 = stage(3)
-        self.mix2 = DenseBlock(width, width)
-        self.head = MLP([width] * 4, dropout=dropout)
+        layers = 1 + len(self.stage1) + len(self.stage2)
+        self.mix2 = DenseBlock(layers * width if aggregate else width, embedding)
+        pooled = embedding if pool == "max" else 2 * embedding
+        self.head = MLP([pooled, width, width, width], dropout=dropout)
         self.fc = nn.Linear(width, num_classes) if num_classes else nn.Identity()
         self._needs_operators = isinstance(self.stem.conv, DiffGCNConv)
 
@@ -120,22 +137,28 @@ class PointClassifier(nn.Module):
         edge_index: Tensor | None = None,
         operators: Graph | None = None,
     ) -> Tensor:
-        """Node features ``[N, width]``, or ``[B, n, width]`` for ``pos`` of three dimensions."""
+        """Node features ``[N, embedding]``, or ``[B, n, embedding]`` for ``pos [B, n, 3]``."""
         graph = self.prepare(pos, batch, edge_index) if operators is None else operators
         x = self.stem(pos.reshape(-1, 3), graph)
+        seen = [x] if self.aggregate else []
         for block in self.stage1:
             x = block(x, graph)
+            seen += [x] if self.aggregate else []
         x = self.mix1(x)
         for block in self.stage2:
             x = block(x, graph)
-        x = self.mix2(x)
+            seen += [x] if self.aggregate else []
+        x = self.mix2(torch.cat(seen, dim=1) if self.aggregate else x)
         return x if pos.dim() == 2 else x.view(pos.size(0), pos.size(1), -1)
 
     def forward_head(
         self, x: Tensor, batch: Tensor | None = None, pre_logits: bool = False
     ) -> Tensor:
         """Pools node features and classifies them; ``pre_logits`` stops before the last layer."""
-        x = x.amax(dim=1) if x.dim() == 3 else global_max_pool(x, batch)
+        pooled = [x.amax(dim=1) if x.dim() == 3 else global_max_pool(x, batch)]
+        if self.pool == "max_mean":
+            pooled.append(x.mean(dim=1) if x.dim() == 3 else global_mean_pool(x, batch))
+        x = torch.cat(pooled, dim=1)
         x = self.head(x)
         return x if pre_logits else self.fc(x)
 

@@ -31,6 +31,10 @@ from mgic_geo.testing import assert_permutation_equivariant, random_clouds, rand
 SNAPSHOT = Path(__file__).with_name("snapshot.json")
 POINTS = list_models(task="points")
 ALL = pytest.mark.parametrize("name", POINTS)
+WIDER = {"aggregate": True, "embedding": 48, "pool": "max_mean"}
+FORMS = pytest.mark.parametrize(
+    ("name", "options"), [*((name, {}) for name in POINTS), ("mgic_diffgcn", WIDER)], ids=str
+)
 
 
 def build(name: str, **kwargs: Any) -> PointClassifier:
@@ -51,9 +55,9 @@ def test_the_four_backbones_are_registered() -> None:
     assert all(describe_model(name).endswith(".") for name in list_models())
 
 
-@ALL
-def test_forms_of_input_agree(name: str) -> None:
-    model = build(name)
+@FORMS
+def test_forms_of_input_agree(name: str, options: dict[str, Any]) -> None:
+    model = build(name, **options)
     pos, batch = clouds()
     expected = model(pos, batch)
     assert expected.shape == (3, 5)
@@ -72,11 +76,11 @@ def test_forms_of_input_agree(name: str) -> None:
     assert model.forward_features(pos.view(3, 40, 3)).shape == (3, 40, model.num_features)
 
 
-@ALL
-def test_every_parameter_has_a_gradient(name: str) -> None:
+@FORMS
+def test_every_parameter_has_a_gradient(name: str, options: dict[str, Any]) -> None:
     pos, batch = clouds()
-    fresh = create_model(name, width=32, num_classes=5, k=6)
-    for model in (fresh, build(name)):
+    fresh = create_model(name, width=32, num_classes=5, k=6, **options)
+    for model in (fresh, build(name, **options)):
         model.train()(pos, batch).square().sum().backward()
         missing = [n for n, p in model.named_parameters() if p.grad is None]
         assert missing == []
@@ -86,9 +90,9 @@ def test_every_parameter_has_a_gradient(name: str) -> None:
     assert idle == []
 
 
-@ALL
-def test_points_have_no_order(name: str) -> None:
-    model = build(name)
+@FORMS
+def test_points_have_no_order(name: str, options: dict[str, Any]) -> None:
+    model = build(name, **options)
     pos, batch = clouds(ragged=True)
     assert_permutation_equivariant(
         lambda pos: model(pos, batch), pos, batch=batch, invariant=True, rtol=1e-3, atol=1e-4
@@ -98,9 +102,9 @@ def test_points_have_no_order(name: str) -> None:
     )
 
 
-@ALL
-def test_a_cloud_does_not_depend_on_its_batch(name: str) -> None:
-    model = build(name)
+@FORMS
+def test_a_cloud_does_not_depend_on_its_batch(name: str, options: dict[str, Any]) -> None:
+    model = build(name, **options)
     pos, batch = clouds(4, ragged=True)
     together = model(pos, batch)
     for i in range(4):
@@ -194,6 +198,9 @@ def test_transfers_stay_positive_averages(name: str) -> None:
         {"k": 12},
         {"residual": False},
         {"dropout": 0.5},
+        {"aggregate": True},
+        {"embedding": 48},
+        {"pool": "max_mean"},
     ],
     ids=str,
 )
@@ -206,12 +213,30 @@ def test_options_are_free(name: str, options: dict[str, Any]) -> None:
             assert [level.groups for level in block.hierarchy.levels] == [8, 4, 1]
 
 
-@ALL
-def test_without_classes_the_features_come_out(name: str) -> None:
-    model = build(name, num_classes=0)
+@FORMS
+def test_without_classes_the_features_come_out(name: str, options: dict[str, Any]) -> None:
+    model = build(name, num_classes=0, **options)
     pos, batch = clouds()
     assert isinstance(model.fc, nn.Identity)
-    assert model(pos, batch).shape == (3, model.num_features)
+    assert model(pos, batch).shape == (3, model.head_hidden_size)
+
+
+def test_what_is_aggregated_and_pooled() -> None:
+    model = build("mgic_diffgcn", **WIDER)
+    assert model.mix2.pointwise.in_channels == 6 * 32
+    x = torch.randn(3, 7, 48)
+    pooled: list[Tensor] = []
+    model.head.register_forward_pre_hook(lambda module, args: pooled.append(args[0]))
+    model.forward_head(x)
+    torch.testing.assert_close(pooled[0], torch.cat([x.amax(dim=1), x.mean(dim=1)], dim=1))
+    seen: list[Tensor] = []
+    model.mix2.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    with torch.no_grad():
+        model.stem.norm.weight.zero_()
+        model.stem.norm.bias.fill_(2.0)  # the layer then gives 2 everywhere
+    model(clouds()[0])
+    assert (seen[0][:, :32] == 2.0).all()
+    assert not (seen[0][:, 32:] == 2.0).any()
 
 
 def test_mgic_diffgcn_is_small_and_smaller_than_its_twin() -> None:
@@ -245,6 +270,8 @@ def test_wrong_names_and_options_are_named() -> None:
         ("pointnet", {}, "no model named 'pointnet'; there are dgcnn, diffgcn"),
         ("dgcnn", {"depth": 3}, "dgcnn: .*'depth'"),
         ("dgcnn", {"width": 0}, "width = 0: it must be at least 1"),
+        ("diffgcn", {"embedding": 0}, "embedding = 0: it must be at least 1"),
+        ("diffgcn", {"pool": "sum"}, "pool = 'sum': use one of"),
         ("dgcnn", {"k": -1}, "k = -1"),
         ("dgcnn", {"num_classes": -1}, "num_classes = -1"),
         ("mgic_diffgcn", {"width": 33}, "channels = 33"),
