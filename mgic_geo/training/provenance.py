@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -20,13 +21,21 @@ def provenance() -> dict[str, str]:
     """Command, commit, versions, device and date, as plain text."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
     return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": f"{_program()} {shlex.join(sys.argv[1:])}".rstrip(),
         "commit": _commit(),
         "versions": f"mgic_geo {__version__}, torch {torch.__version__}, "
         f"torch_geometric {torch_geometric.__version__}, python {platform.python_version()}",
         "device": f"{device}, {torch.get_num_threads()} threads, {kernel_backend()} kernels",
         "date": datetime.date.today().isoformat(),
     }
+
+
+def _program() -> str:
+    """The script, or the module that was run by ``python -m``."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is None:
+        return Path(sys.argv[0]).name
+    return f"python -m {spec.name.removesuffix('.__main__')}"
 
 
 def _processor() -> str:

@@ -1,0 +1,18 @@
+"""The experiments, in the order of the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from ._experiment import Experiment
+
+NAMES = ("table_01",)
+
+
+def load(names: Sequence[str] = NAMES) -> list[Experiment]:
+    """The experiments of these names."""
+    modules = [import_module(f"{__package__}.{name}") for name in names]
+    return [cast("Experiment", module.EXPERIMENT) for module in modules]
