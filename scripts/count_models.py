@@ -57,7 +57,7 @@ class Row(NamedTuple):
     size: tuple[int, int] | None = None
 
 
-_CITY = (1024, 2048)
+CITY = (1024, 2048)
 ROWS = (
     Row("resnet56", {}, "Table 3", 0.85, 125),
     Row("ghost_resnet56", {}, "Table 3", 0.43, 63),
@@ -85,11 +85,11 @@ ROWS = (
         Row("mgic_mobilenetv3", {"dense_se": True, "width_mult": w}, "Table 7", p, m)
         for w, p, m in ((0.6, 2.3, 48), (1.0, 5.2, 145), (1.2, 7.1, 233))
     ),
-    Row("lraspp_mobilenetv3_large", {}, "Table 9", 1.51, 9740, _CITY),
-    Row("lraspp_mobilenetv3_small", {}, "Table 9", 0.47, 2900, _CITY),
-    Row("lraspp_mgic_large", {"group_size": 64}, "Table 9", 1.67, 9620, _CITY),
-    Row("lraspp_mgic_large", {"group_size": 32}, "Table 9", 1.32, 8870, _CITY),
-    Row("lraspp_mgic_small", {"group_size": 64}, "Table 9", 0.48, 2730, _CITY),
+    Row("lraspp_mobilenetv3_large", {}, "Table 9", 1.51, 9740, CITY),
+    Row("lraspp_mobilenetv3_small", {}, "Table 9", 0.47, 2900, CITY),
+    Row("lraspp_mgic_large", {"group_size": 64}, "Table 9", 1.67, 9620, CITY),
+    Row("lraspp_mgic_large", {"group_size": 32}, "Table 9", 1.32, 8870, CITY),
+    Row("lraspp_mgic_small", {"group_size": 64}, "Table 9", 0.48, 2730, CITY),
 )
 
 

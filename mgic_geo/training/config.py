@@ -203,6 +203,30 @@ class TrainConfig:
                 )
         return dict(self.model_options)
 
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], **changes: Any) -> TrainConfig:
+        """Reads such a YAML file; what it does not set has its default.
+
+        Args:
+            path: The file.
+            **changes: Options that are set instead of the file's.
+
+        Raises:
+            MgicGeoError: It is unreadable, or sets something that is no option.
+        """
+        try:
+            values = yaml.safe_load(Path(path).read_text("utf-8")) or {}
+            nested = {"augment": AugmentConfig, "image": ImageConfig}
+            for name, kind in nested.items():
+                if isinstance(values.get(name), dict):  # YAML has no tuples
+                    pairs = values[name].items()
+                    values[name] = kind(
+                        **{k: tuple(v) if isinstance(v, list) else v for k, v in pairs}
+                    )
+            return cls(**{**values, **changes})
+        except (OSError, TypeError, ValueError, yaml.YAMLError) as error:
+            raise MgicGeoError(f"{path}: no config of a training run ({error})") from error
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the YAML file that ``mgic-geo train FILE`` takes."""
         with atomic_write(path, "w") as file:

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from ._experiment import Experiment
 
-NAMES = ("table_01",)
+NAMES = (
+    "table_01",
+    "table_03",
+    "table_05",
+    "table_07",
+    "table_09",
+    "table_11",
+    "table_12",
+    "width",
+    "coupling",
+)
 
 
 def load(names: Sequence[str] = NAMES) -> list[Experiment]:

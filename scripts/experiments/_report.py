@@ -76,7 +76,9 @@ def _table(experiment: Experiment, rows: Sequence[Row]) -> list[list[str]]:
         ours, paper = [heading], ["paper"]
         for name in names:
             own = [r for r in rows if r["row"] == name and r["metric"] == metric]
-            ours.append(_mean([r["ours"] for r in _best(own)], form))
+            # A size that the paper does not print stands in the column of sizes alone.
+            sizes = [r[metric] for r in rows if r["row"] == name and metric in _SIZES and r[metric]]
+            ours.append(_mean([r["ours"] for r in _best(own)] or sizes[:1], form))
             paper.append(_number(_first(r["paper"] for r in own), form))
         columns += [ours, paper]
     columns.append(["budget", *(_budget([r for r in rows if r["row"] == name]) for name in names)])
@@ -122,7 +124,7 @@ def _number(cell: str, form: str) -> str:
 
 def _mean(cells: Sequence[str], form: str) -> str:
     values = [float(cell) for cell in cells]
-    if len(values) < 2:
+    if len(set(values)) < 2:
         return _number(cells[0], form) if cells else ""
     mean, deviation = statistics.fmean(values), statistics.stdev(values)
     return f"{format(mean, form)} ± {format(deviation, form)}"

@@ -57,7 +57,9 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
 
 
 def as_text(value: object) -> str:
-    """A cell: six digits of a float, nothing for None."""
+    """A cell: six digits of a float, all of a whole one, nothing for None."""
     if value is None:
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if value.is_integer() else f"{value:.6g}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
-
-import yaml
 
 from mgic_geo.models import read_weights_info
 from mgic_geo.profiling import profile_model_by_name
@@ -14,14 +15,36 @@ from mgic_geo.training import TrainConfig, train
 
 from ._experiment import Context
 
+_CONFIGS = Path(__file__).parents[2] / "configs"
+# What a run may have otherwise: where its data were, and how many processes shared it.
+_FREE = ("resume", "out", "root", "source", "val_data", "workers", "batch_size")
+
+
+def load_recipe(context: Context, data: str, **changes: Any) -> TrainConfig:
+    """The recipe of a data set, ``configs/<data>.yaml``, on the data that the user names.
+
+    Args:
+        context: The experiment.
+        data: The recipe.
+        **changes: Options that differ from it.
+    """
+    source = context.sources.get(data)
+    return TrainConfig.load(_CONFIGS / f"{data}.yaml", **{"source": source, **changes})
+
+
+def run_folder(context: Context, row: str, seed: int) -> Path:
+    """Where the run of a row and seed lies."""
+    name = re.sub(r"[^A-Za-z0-9.=]+", "_", row).strip("_")
+    return context.runs / context.experiment.name / f"{name}-{context.budget}-s{seed}"
+
 
 def train_row(
     context: Context,
     row: str,
     config: TrainConfig,
     seed: int,
-    metrics: dict[str, str],
-    paper: dict[str, float] | None = None,
+    metrics: Mapping[str, str],
+    paper: Mapping[str, float] | None = None,
 ) -> None:
     """Trains a row by one seed, or takes the run that is there, and records it in percent.
 
@@ -33,7 +56,7 @@ def train_row(
         metrics: Our metrics by their names in ``result.json``, of the validation part.
         paper: The paper's numbers by our metrics.
     """
-    folder = context.runs / context.experiment.name / f"{row}-{context.budget}-s{seed}"
+    folder = run_folder(context, row, seed)
     config = dataclasses.replace(
         config, seed=seed, out=str(folder), resume=(folder / "state.pt").exists()
     )
@@ -42,12 +65,14 @@ def train_row(
     options = {**info.model_args, "num_classes": len(info.classes)}
     layers = profile_model_by_name(info.model, options, info.num_points, info.image_size)
     found = result["validation"]
+    sizes = {"parameters": result["parameters"], "macs": sum(layer.macs for layer in layers)}
+    # The paper's sizes stand beside ours.
+    numbers = {name: float(value) for name, value in sizes.items() if name in (paper or {})}
     context.record(
         row,
-        {ours: 100.0 * found[theirs] for theirs, ours in metrics.items()},
+        {**numbers, **{ours: 100.0 * found[theirs] for theirs, ours in metrics.items()}},
         paper,
-        parameters=result["parameters"],
-        macs=sum(layer.macs for layer in layers),
+        **sizes,
         epochs=result["epochs"],
         seed=seed,
         seconds=result["epoch_seconds"] * result["epochs"],
@@ -62,10 +87,10 @@ def _finished(config: TrainConfig) -> dict[str, Any] | None:
     ``train`` itself would evaluate it once more, and name today's commit.
     """
     try:
-        stored = yaml.safe_load((config.folder / "config.yaml").read_text("utf-8"))
+        stored = dataclasses.asdict(TrainConfig.load(config.folder / "config.yaml"))
         result: dict[str, Any] = json.loads((config.folder / "result.json").read_text("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError):
         return None
-    mine = {**dataclasses.asdict(config), "resume": stored.get("resume")}
-    same = all(stored.get(name) == value for name, value in mine.items())
+    mine = dataclasses.asdict(config)
+    same = all(stored[name] == mine[name] for name in mine if name not in _FREE)
     return result if same and result.get("epochs") == config.last_epoch else None

@@ -83,6 +83,25 @@ def test_options_of_images_travel_through_yaml(
     assert type(read[0].model_options) is dict  # a saved state holds plain types alone
 
 
+def test_load_reads_what_save_wrote(config: Config, tmp_path: Path) -> None:
+    image = ImageConfig(crop_size=64, scale=(0.25, 1.0))
+    written = config(image=image, augment=AugmentConfig(drop=0.5), model_options={"k": 4})
+    written.save(tmp_path / "config.yaml")
+    assert TrainConfig.load(tmp_path / "config.yaml") == written
+    assert TrainConfig.load(tmp_path / "config.yaml", seed=3) == replace(written, seed=3)
+    for text, message in (
+        ("depth: 3", "depth"),
+        ("image: {side: 3}", "side"),
+        ("epochs: 0", "epochs = 0: it must be at least 1"),
+        ("epochs: [", "no config"),
+    ):
+        (tmp_path / "bad.yaml").write_text(text)
+        with pytest.raises(MgicGeoError, match=rf"bad\.yaml: .*{message}"):
+            TrainConfig.load(tmp_path / "bad.yaml")
+    with pytest.raises(MgicGeoError, match=r"missing\.yaml"):
+        TrainConfig.load(tmp_path / "missing.yaml")
+
+
 def test_shipped_configs_load(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = sorted((repository / "mgic_geo/weights").glob("*/config.yaml"))
     assert files

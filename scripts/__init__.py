@@ -1,0 +1,1 @@
+"""Programs over the package: measuring, counting, experiments."""

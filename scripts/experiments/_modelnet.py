@@ -1,0 +1,69 @@
+"""The recipe of the point-cloud experiments, ModelNet-10."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mgic_geo.training import AugmentConfig, TrainConfig
+from scripts.benchmarks._timing import Timing, interleave
+from scripts.benchmarks.classifier import training_step
+
+from ._experiment import Context
+
+METRICS = {"mean_class_accuracy": "class_accuracy", "accuracy": "accuracy"}
+COLUMNS = {
+    "parameters": ("parameters", "count"),
+    "macs": ("MACs", "count"),
+    "class_accuracy": ("mean class accuracy, %", ".2f"),
+    "accuracy": ("accuracy, %", ".2f"),
+    "step": ("ms a step", ".0f"),
+}
+
+
+def recipe(context: Context, model: str, **options: Any) -> TrainConfig:
+    """The best recipe that we found; the epoch is chosen on the validation part.
+
+    Args:
+        context: The experiment; ``--full`` trains 60 epochs instead of 16.
+        model: In the registry.
+        **options: Fields of the config that differ.
+    """
+    config = TrainConfig(
+        data="modelnet10",
+        source=context.sources.get("modelnet10"),
+        model=model,
+        epochs=60 if context.full else 16,
+        batch_size=16,
+        lr=3e-3,
+        class_balance=0.5,
+        augment=AugmentConfig(scale=0.1, drop=0.2),
+    )
+    if context.quick:
+        options = {**options, "epochs": 1, "steps_per_epoch": 2, "num_points": 64, "batch_size": 8}
+    return dataclasses.replace(config, **options)
+
+
+def time_steps(context: Context, models: Mapping[str, nn.Module], pos: Tensor) -> None:
+    """Times a training step of all networks in turn, and records the medians.
+
+    Args:
+        context: The experiment.
+        models: The networks by the names of their rows.
+        pos: Clouds ``[B, n, 3]``.
+    """
+    label = torch.arange(len(pos)) % 10
+    runs = {
+        name: training_step(model, pos, label, prepared=False) for name, model in models.items()
+    }
+    rounds, seconds = ((2, 2), 0.0) if context.quick else ((5, 30), 40.0)
+    for name, timing in interleave(runs, rounds, seconds).items():
+        if not isinstance(timing, Timing):
+            raise timing
+        low, high = (1e3 * quartile for quartile in timing.quartiles)
+        note = f"{len(pos)} clouds of {pos.size(1)} points, quartiles {low:.0f} and {high:.0f} ms"
+        context.record(name, {"step": 1e3 * timing.median}, note=note)
