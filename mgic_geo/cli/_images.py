@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mgic_geo.cli._classes import match_classes
 from mgic_geo.cli._output import percent, print_json, print_table
+from mgic_geo.cli._weights import Loaded
 from mgic_geo.datasets import CloudDataset, open_dataset
 from mgic_geo.datasets.images import ImageDataset, read_image
 from mgic_geo.errors import DataError
@@ -35,8 +36,9 @@ _SHOWN = 20  # and printed
 _OVERLAYS = 8
 
 
-def evaluate(model: nn.Module, info: WeightsInfo, options: Namespace) -> int:
+def evaluate(loaded: Loaded, options: Namespace) -> int:
     """Prints the figures of a model on labelled images, or on images with masks."""
+    model, info = loaded.model, loaded.info
     dataset = _open(info, options)
     measure = evaluate_segmentation if info.task == "segmentation" else evaluate_images
     scores: Scores = measure(
@@ -48,7 +50,7 @@ def evaluate(model: nn.Module, info: WeightsInfo, options: Namespace) -> int:
             "data": options.data,
             "weights": options.weights,
             "model": info.model,
-            "parameters": sum(p.numel() for p in model.parameters()),
+            "parameters": loaded.parameters,
             "image_size": info.image_size,
         }
         print_json({**summary, **origin})

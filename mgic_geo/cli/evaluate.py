@@ -12,14 +12,13 @@ from typing import Any
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
-from torch import nn
 
 from mgic_geo.cli._classes import match_classes
 from mgic_geo.cli._images import evaluate
 from mgic_geo.cli._output import percent, print_json, print_table
+from mgic_geo.cli._weights import Loaded, add_weights_arguments, load_weights
 from mgic_geo.datasets import NAMED_DATASETS, CloudDataset, open_dataset
 from mgic_geo.errors import DataError
-from mgic_geo.models import DEFAULT_WEIGHTS, WeightsInfo, load_model
 from mgic_geo.training import Clouds, ConfusionMatrix, predict_logits, to_clouds
 
 
@@ -35,23 +34,21 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="train, val or test (default: test, or val where the test has no labels; all of what "
         "has no splits)",
     )
-    parser.add_argument(
-        "--weights", default=DEFAULT_WEIGHTS, help="shipped weights, a file, or a run folder"
-    )
+    add_weights_arguments(parser)
     parser.add_argument("--root", default="datasets", help="folder for downloads and caches")
     parser.add_argument("--num_points", type=int, help="points a cloud (default: as trained)")
     parser.add_argument("--workers", type=int, default=0, help="processes that decode images")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--pictures", metavar="FOLDER", help="draw confusion matrix and mistakes")
 
 
 def run(options: Namespace) -> int:
-    model, info = load_model(options.weights, options.device)
-    return (_clouds if info.task == "points" else evaluate)(model, info, options)
+    loaded = load_weights(options)
+    return (_clouds if loaded.info.task == "points" else evaluate)(loaded, options)
 
 
-def _clouds(model: nn.Module, info: WeightsInfo, options: Namespace) -> int:
+def _clouds(loaded: Loaded, options: Namespace) -> int:
+    info = loaded.info
     count = info.num_points if options.num_points is None else options.num_points
     named = options.data in NAMED_DATASETS
     split = options.split or ("test" if named else None)
@@ -61,14 +58,14 @@ def _clouds(model: nn.Module, info: WeightsInfo, options: Namespace) -> int:
         raise DataError(f"{options.data} holds images, and {options.weights} are weights of clouds")
     label = match_classes(dataset.classes, info.classes, options.data)[dataset.labels]
     clouds = Clouds(to_clouds(dataset).pos, label)
-    predicted = predict_logits(model, clouds.pos, options.device).argmax(dim=1)
+    predicted = predict_logits(loaded.model, clouds.pos, options.device).argmax(dim=1)
     matrix = ConfusionMatrix(len(info.classes))
     matrix.update(predicted, label)
     summary = matrix.summary(info.classes) | {
         "data": options.data,
         "weights": options.weights,
         "model": info.model,
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": loaded.parameters,
         "num_points": dataset.num_points,
     }
     if options.json:

@@ -17,9 +17,10 @@ from torch import nn
 
 from mgic_geo.cli._images import classify_file, most_likely, segment_file
 from mgic_geo.cli._output import message, percent, print_json
+from mgic_geo.cli._weights import add_weights_arguments, load_weights
 from mgic_geo.datasets import sample_points
 from mgic_geo.io import Mesh, read_cloud_or_mesh
-from mgic_geo.models import DEFAULT_WEIGHTS, WeightsInfo, load_model
+from mgic_geo.models import WeightsInfo
 from mgic_geo.training import predict_logits
 from mgic_geo.transforms import normalize_sphere
 
@@ -34,9 +35,7 @@ _UPRIGHT = {
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="a mesh, cloud or image")
-    parser.add_argument(
-        "--weights", default=DEFAULT_WEIGHTS, help="shipped weights, a file, or a run folder"
-    )
+    add_weights_arguments(parser)
     parser.add_argument(
         "--num_points",
         type=int,
@@ -47,12 +46,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="FOLDER", help="for pictures of segmentation (default: beside the image)"
     )
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--json", action="store_true", help="print a list of JSON objects")
 
 
 def run(options: Namespace) -> int:
-    model, info = load_model(options.weights, options.device)
+    loaded = load_weights(options)
+    model, info = loaded.model, loaded.info
     tasks = {"points": _classify, "images": classify_file, "segmentation": segment_file}
     predict = tasks[info.task]
     results, failed = [], False

@@ -130,7 +130,7 @@ EXPERIMENT = Experiment(
     run=run,
     columns={
         "parameters": ("parameters", "count"),
-        "city_macs": ("MACs", "count"),
+        "city_macs": ("MACs, 1,024 x 2,048", "count"),
         "camvid": ("CamVid, mean IoU, %", ".2f"),
         "mean_iou": ("Cityscapes, mean IoU, %", ".2f"),
     },

@@ -62,6 +62,11 @@ def test_labels_follow_the_names_of_the_classes(
     assert part["per_class_accuracy"]["chair"] is None
 
 
+def test_fused_weights_say_the_same(cli: Cli, weights: Path, clouds_npz: Path) -> None:
+    words = ("evaluate", "--data", clouds_npz, "--weights", weights, "--json")
+    assert cli(*words, "--fuse").json == cli(*words).json
+
+
 def test_table(cli: Cli, weights: Path, clouds_npz: Path) -> None:
     result = cli("evaluate", "--data", clouds_npz, "--weights", weights, "--json").json
     done = cli("evaluate", "--data", clouds_npz, "--weights", weights)

@@ -12,7 +12,11 @@ from torch import nn
 
 from mgic_geo.datasets.images import CAMVID_CLASSES
 from mgic_geo.models import WeightsInfo, create_model, register_model, save_weights
-from mgic_geo.testing import write_tiny_image_tree, write_tiny_segmentation_tree
+from mgic_geo.testing import (
+    randomize_norms,
+    write_tiny_image_tree,
+    write_tiny_segmentation_tree,
+)
 
 Image = pytest.importorskip("PIL.Image", reason="images need the extra images")
 pytestmark = pytest.mark.usefixtures("tiny_models")
@@ -70,6 +74,21 @@ def test_train_evaluate_and_predict_images(cli: Cli, tree: Path, tmp_path: Path)
     assert sum(entry["probability"] for entry in found["top"]) == pytest.approx(1.0, abs=1e-5)
     line = cli("predict", file, "--weights", "run").out
     assert line.startswith(f"{file}: red ")
+
+
+def test_fused_networks_say_the_same(cli: Cli, tree: Path, tmp_path: Path) -> None:
+    model = randomize_norms(create_model("mgic_resnet56", num_classes=3, width=4))
+    classes = ("blue", "green", "red")
+    info = WeightsInfo("mgic_resnet56", {"width": 4}, classes, task="images", image_size=16)
+    save_weights(tmp_path / "small.safetensors", model, info)
+    words = ("--weights", "small.safetensors", "--json")
+    pair = [cli("evaluate", "--data", tree, *words, *more).json for more in ((), ("--fuse",))]
+    assert pair[0]["parameters"] == sum(p.numel() for p in model.parameters())
+    assert pair[0] == pair[1]
+    file = tree / "red" / "red_0001.png"
+    plain, fused = (cli("predict", file, *words, *more).json[0] for more in ((), ("--fuse",)))
+    assert fused["class"] == plain["class"]
+    assert fused["probability"] == pytest.approx(plain["probability"], abs=1e-5)
 
 
 def test_train_evaluate_and_predict_masks(cli: Cli, scenes: Path, tmp_path: Path) -> None:

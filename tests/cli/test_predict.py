@@ -38,6 +38,15 @@ def test_json(cli: Cli, weights: Path, chair: Path) -> None:
     assert cli(*command, "--seed", 1).out != done.out
 
 
+def test_fused_weights_say_the_same(cli: Cli, weights: Path, chair: Path) -> None:
+    pair = [
+        cli("predict", chair, "--weights", weights, "--json", *words) for words in ((), ("--fuse",))
+    ]
+    plain, fused = (done.json[0] for done in pair)
+    assert [t["class"] for t in fused["top"]] == [t["class"] for t in plain["top"]]
+    assert fused["probability"] == pytest.approx(plain["probability"], abs=1e-5)
+
+
 def test_text_names_file_and_three_classes(cli: Cli, weights: Path, chair: Path) -> None:
     (result,) = cli("predict", chair, "--weights", weights, "--json").json
     line = cli("predict", chair, "--weights", weights).out
