@@ -13,11 +13,11 @@ BIN   := $(VENV)/bin
 READY := $(VENV)/.ready-$(subst $(comma),-,$(EXTRAS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow bench lint types format check clean
+.PHONY: help install demo test test-slow bench experiments lint types format check clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(READY)  ## make the virtual environment (PYTHON=, VENV=, EXTRAS=mesh,viz,images,dev)
 
@@ -39,6 +39,11 @@ bench: export GLIBC_TUNABLES := $(MALLOC)
 bench: export OMP_WAIT_POLICY := PASSIVE
 bench: $(READY)  ## measure everything against its peers, under 20 minutes (ARGS="--only width")
 	$(BIN)/python -m scripts.benchmarks $(ARGS)
+
+experiments: export GLIBC_TUNABLES := $(MALLOC)
+experiments: export OMP_WAIT_POLICY := PASSIVE
+experiments: $(READY)  ## the paper's tables and figures, short budgets, resumable: hours (ARGS="table_01 coupling")
+	$(BIN)/python -m scripts.experiments $(ARGS)
 
 lint: $(READY)  ## ruff: rules and format
 	$(BIN)/ruff check .
