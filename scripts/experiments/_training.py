@@ -48,6 +48,8 @@ def train_row(
 ) -> None:
     """Trains a row by one seed, or takes the run that is there, and records it in percent.
 
+    A row that is there already, from a run on another machine, stays; to repeat it, remove it.
+
     Args:
         context: The experiment.
         row: Name of the row.
@@ -57,6 +59,9 @@ def train_row(
         paper: The paper's numbers by our metrics.
     """
     folder = run_folder(context, row, seed)
+    if not folder.exists() and all(context.has(row, name, seed) for name in metrics.values()):
+        print(f"{context.experiment.name}  {row} seed {seed}: is in {context.path}", flush=True)
+        return
     config = dataclasses.replace(
         config, seed=seed, out=str(folder), resume=(folder / "state.pt").exists()
     )
