@@ -1,7 +1,7 @@
 # Each target works alone on a fresh clone: it makes the virtual environment first, once.
 PYTHON ?= python3
 VENV   ?= .venv
-EXTRAS ?= mesh,viz,images,dev
+EXTRAS ?= mesh,viz,images,onnx,dev
 DEMO   ?= runs/demo
 # Large tensors stay in the heap: asking the system for fresh zeroed pages costs up to a third of a training step.
 MALLOC ?= glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296
@@ -19,7 +19,7 @@ READY := $(VENV)/.ready-$(subst $(comma),-,$(EXTRAS))
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(READY)  ## make the virtual environment (PYTHON=, VENV=, EXTRAS=mesh,viz,images,dev)
+install: $(READY)  ## make the virtual environment (PYTHON=, VENV=, EXTRAS=mesh,viz,images,onnx,dev)
 
 demo: export GLIBC_TUNABLES := $(MALLOC)
 demo: $(READY)  ## train on Furniture-10, then classify a mesh that it has never seen

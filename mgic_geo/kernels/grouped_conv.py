@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mgic_geo.kernels._dispatch import fused_for, lanes
 
-ACTIVATIONS = ("none", "relu", "hardswish")
+ACTIVATIONS = ("none", "relu", "relu6", "hardswish")
 
 
 def pack_conv_weight(weight: Tensor, groups: int) -> Tensor:
@@ -59,6 +59,8 @@ def activate_(y: Tensor, act: str) -> Tensor:
     """Applies an activation in place."""
     if act == "relu":
         return y.relu_()
+    if act == "relu6":
+        return F.hardtanh_(y, 0.0, 6.0)
     return F.hardswish(y, inplace=True) if act == "hardswish" else y
 
 
@@ -106,7 +108,7 @@ def grouped_conv(
         out: Output channels of a group.
         stride: Stride in both directions.
         dilation: Distance of the filter's taps.
-        act: ``"none"``, ``"relu"`` or ``"hardswish"``.
+        act: ``"none"``, ``"relu"``, ``"relu6"`` or ``"hardswish"``.
 
     Returns:
         ``[B, groups * out, ceil(H / stride), ceil(W / stride)]``, channels last

@@ -26,7 +26,7 @@ class FusedConv(nn.Module):
         stride: Stride in both directions.
         dilation: Distance of the filter's taps.
         groups: Groups of channels.
-        act: ``"none"``, ``"relu"`` or ``"hardswish"``.
+        act: ``"none"``, ``"relu"``, ``"relu6"`` or ``"hardswish"``.
     """
 
     @torch.no_grad()

@@ -81,24 +81,17 @@ def recipe(context: Context, line: Line, steps: int) -> TrainConfig:
 
 
 def run_lines(context: Context, lines: Sequence[Line], steps: int) -> None:
-    """Counts every row, and trains those that are in the registry."""
+    """Counts every row, and then trains those that are in the registry."""
+    lines = [line for line in lines if context.wants(line.name)]
     for line in lines:
-        if not context.wants(line.name):
-            continue
-        if not line.model:
-            context.record(line.name, {}, line.paper())
-            continue
-        found = count(Row(line.model, line.options))
-        context.record(
-            line.name,
-            {
-                "parameters": float(found["parameters"]),
-                "macs": float(found["macs"]),
-                "bare_macs": float(found["macs_without_transfers"]),
-            },
-            line.paper(),
-            note="counted, nothing was trained",
-        )
-        config = recipe(context, line, steps)
-        metrics = _METRICS if context.full else {"accuracy": "small"}
-        train_row(context, line.name, config, 0, metrics, line.paper() if context.full else None)
+        ours: dict[str, float | None] = {}
+        if line.model:
+            found = count(Row(line.model, line.options))
+            names = {"bare_macs": "macs_without_transfers"}
+            ours = {m: float(found[names.get(m, m)]) for m in ("parameters", "macs", "bare_macs")}
+        context.record(line.name, ours, line.paper(), note="counted, nothing was trained")
+    for line in lines:
+        if line.model:
+            metrics = _METRICS if context.full else {"accuracy": "small"}
+            paper = line.paper() if context.full else None
+            train_row(context, line.name, recipe(context, line, steps), 0, metrics, paper)

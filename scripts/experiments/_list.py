@@ -14,6 +14,7 @@ NAMES = (
     "table_03",
     "table_05",
     "table_07",
+    "table_08",
     "table_09",
     "table_11",
     "table_12",

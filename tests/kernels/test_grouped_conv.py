@@ -23,6 +23,7 @@ SHAPES = [
     (1, 1, 4, 2, 1, 3, 1, 1),
     (2, 21, 2, 24, 24, 1, 2, 1),
 ]
+ACTIVATIONS = (("relu", F.relu), ("relu6", F.relu6), ("hardswish", F.hardswish))
 
 
 def make(shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
@@ -57,7 +58,7 @@ def test_it_is_a_convolution_with_an_epilogue(shape: tuple[int, ...], dtype: tor
             bare = run(image, packed[0], None, None, out, stride, dilation)
             torch.testing.assert_close(bare, convolve(x, weight, None, shape), **close)
             expected = convolve(x, weight, bias, shape) + residual
-            for act, function in (("relu", F.relu), ("hardswish", F.hardswish)):
+            for act, function in ACTIVATIONS:
                 found = run(image, *packed, residual, out, stride, dilation, act)
                 torch.testing.assert_close(found, function(expected), **close)
 
@@ -67,7 +68,7 @@ def test_nan_stays() -> None:
     x, weight, bias, _ = make(shape, torch.float32)
     x[0, 0, 4, 4] = torch.nan
     packed = pack_conv_weight(weight, 3), pack_conv_bias(bias, 3)
-    for act in ("relu", "hardswish"):
+    for act, _ in ACTIVATIONS:
         found = run_grouped_conv(x, *packed, None, 7, 2, 1, act)
         assert torch.equal(found.isnan(), convolve(x, weight, bias, shape).isnan())
         assert found.isnan().any()

@@ -71,7 +71,7 @@ def images(batch: int = 2, height: int = 32, width: int = 32, channels: int = 3)
 def test_the_image_models_are_registered() -> None:
     assert {
         *("resnet20", "resnet32", "resnet56", "mgic_resnet56", "ghost_resnet56", "resnet50"),
-        *("mgic_resnet50", "mobilenetv3_large", "mobilenetv3_small", "ghostnet"),
+        *("mgic_resnet50", "mobilenetv2", "mobilenetv3_large", "mobilenetv3_small", "ghostnet"),
         *("mgic_mobilenetv3", "mgic_mobilenetv3_small", "lraspp_mobilenetv3_large"),
         *("lraspp_mobilenetv3_small", "lraspp_mgic_large", "lraspp_mgic_small"),
     } <= set(NAMES)
@@ -215,6 +215,8 @@ def count(name: str, side: tuple[int, int], **options: Any) -> tuple[int, int, i
     [
         ("resnet56", (32, 32), {}, (0.853, 125.5, 125.5)),
         ("resnet50", (224, 224), {}, (25.56, 4089, 4089)),
+        ("mobilenetv2", (224, 224), {}, (3.505, 300.8, 300.8)),
+        ("mobilenetv2", (224, 224), {"width_mult": 1.4}, (6.109, 582.2, 582.2)),
         ("mobilenetv3_large", (224, 224), {}, (5.48, 216.6, 216.6)),
         ("ghostnet", (224, 224), {}, (5.18, 141.2, 141.2)),
         ("lraspp_mobilenetv3_large", (1024, 2048), {}, (1.505, 9592, 9592)),

@@ -19,6 +19,7 @@ from mgic_geo.kernels._cpu.conv_tile import (
     BIAS,
     HARDSWISH,
     RELU,
+    RELU6,
     RESIDUAL,
     conv_tile,
     depthwise_tile,
@@ -27,7 +28,7 @@ from mgic_geo.kernels._cpu.pool import parts_for, run_parts
 from mgic_geo.kernels._cpu.vector import lanes_of, machine
 
 _TYPES = {torch.float32: types.float32, torch.float64: types.float64}
-_ACTIVATIONS = {"none": 0, "relu": RELU, "hardswish": HARDSWISH}
+_ACTIVATIONS = {"none": 0, "relu": RELU, "hardswish": HARDSWISH, "relu6": RELU6}
 # Pixels for which a group's weights are fetched together.
 _PIXELS = 48
 _PARTS = 4
@@ -227,7 +228,7 @@ def grouped_conv_forward(
         out: Outputs of a group.
         stride: Stride.
         dilation: Distance of the taps.
-        act: ``"none"``, ``"relu"`` or ``"hardswish"``.
+        act: ``"none"``, ``"relu"``, ``"relu6"`` or ``"hardswish"``.
     """
     epilogue = _epilogue(bias is not None, residual is not None, act)
     threads = torch.get_num_threads()

@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 
 from mgic_geo.kernels._cpu.vector import Emitter
 
-BIAS, RESIDUAL, RELU, HARDSWISH = 1, 2, 4, 8
+BIAS, RESIDUAL, RELU, HARDSWISH, RELU6 = 1, 2, 4, 8, 16
 _UNROLL = 4
 
 
@@ -168,6 +168,8 @@ def _epilogue(o, shifts, rest, target, after):
             change(variables, o.relu)
         with _asked(o, after, HARDSWISH):
             change(variables, lambda value: _hardswish(o, value))
+        with _asked(o, after, RELU6):
+            change(variables, lambda value: _relu6(o, value))
 
     def ends(sums, count, at, stride, shift, lanes):
         """``sums[pixel][register]``; of the pixels the first ``count`` exist, of the row's numbers
@@ -221,10 +223,15 @@ def _asked(o, after, bit):
 
 def _hardswish(o, value):
     """x clip(x + 3, 0, 6) / 6; NaN stays NaN."""
-    gate = o.relu(o.builder.fadd(value, o.number(3.0)))
-    over = o.builder.fcmp_ordered(">", gate, o.number(6.0))
-    gate = o.builder.select(over, o.number(6.0), gate)
+    gate = _relu6(o, o.builder.fadd(value, o.number(3.0)))
     return o.builder.fmul(o.builder.fmul(value, gate), o.number(1.0 / 6.0))
+
+
+def _relu6(o, value):
+    """clip(x, 0, 6); NaN stays NaN."""
+    value = o.relu(value)
+    over = o.builder.fcmp_ordered(">", value, o.number(6.0))
+    return o.builder.select(over, o.number(6.0), value)
 
 
 def _load(o, pointer, at, full, lanes, spare):

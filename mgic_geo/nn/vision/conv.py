@@ -13,13 +13,14 @@ from mgic_geo.nn.pointwise import check_groups
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
     "hardswish": nn.Hardswish,
     "none": nn.Identity,
 }
 
 
 def make_act(act: str) -> nn.Module:
-    """``"relu"``, ``"hardswish"`` or ``"none"`` as a module."""
+    """``"relu"``, ``"relu6"``, ``"hardswish"`` or ``"none"`` as a module."""
     if act not in _ACTIVATIONS:
         raise ValueError(f"act = {act!r}: use one of {tuple(_ACTIVATIONS)}")
     return _ACTIVATIONS[act]()
@@ -41,7 +42,7 @@ class ConvNormAct(nn.Module):
         kernel_size: Size of the filter, odd.
         stride: Stride in both directions.
         groups: Groups of channels; ``in_channels`` of them make it depthwise.
-        act: ``"relu"``, ``"hardswish"`` or ``"none"``.
+        act: ``"relu"``, ``"relu6"``, ``"hardswish"`` or ``"none"``.
         norm: As in :class:`~mgic_geo.nn.MGIC`.
         dilation: Distance of the filter's taps.
     """

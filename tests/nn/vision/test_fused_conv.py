@@ -23,6 +23,12 @@ CONVS = [
     (32, 64, 1, 1, 1, 16),
     (12, 12, 3, 1, 2, 4),
 ]
+ACTIVATIONS = (
+    ("none", lambda t: t),
+    ("relu", F.relu),
+    ("relu6", F.relu6),
+    ("hardswish", F.hardswish),
+)
 
 
 def images(channels: int, dtype: torch.dtype) -> Tensor:
@@ -41,7 +47,7 @@ def test_every_form_is_a_convolution(shape: tuple[int, ...], dtype: torch.dtype)
     y = F.conv2d(x, weight, bias, stride, dilation * (side // 2), dilation, groups)
     residual = torch.randn_like(y)
     close = {"rtol": 1e-4, "atol": 1e-5} if dtype == torch.float32 else {}
-    for act, function in (("none", lambda t: t), ("relu", F.relu), ("hardswish", F.hardswish)):
+    for act, function in ACTIVATIONS:
         layer = FusedConv(weight, bias, stride, dilation, groups, act)
         for form in (x, x.contiguous()):
             torch.testing.assert_close(layer(form), function(y), **close)
