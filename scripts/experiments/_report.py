@@ -80,6 +80,8 @@ def _table(experiment: Experiment, rows: Sequence[Row]) -> list[list[str]]:
             sizes = [r[metric] for r in rows if r["row"] == name and metric in _SIZES and r[metric]]
             ours.append(_mean([r["ours"] for r in _best(own)] or sizes[:1], form))
             paper.append(_number(_first(r["paper"] for r in own), form))
+        if not any(ours[1:]):  # nothing of ours stands beside it to name it
+            paper[0] = f"{heading} (paper)"
         columns += [ours, paper]
     columns.append(["budget", *(_budget([r for r in rows if r["row"] == name]) for name in names)])
     columns = [column for column in columns if any(column[1:])]

@@ -44,8 +44,8 @@ EXPERIMENT = Experiment(
         Group size and coarsest width in brackets. Our counts are of the text's definition; the
         paper's MACs of the MGIC rows leave out those of R and P, so both stand here. Networks
         without a column of ours are other authors' and not in the registry. ImageNet was not
-        trained ({STEPS} steps of 64 images from CIFAR-10 at 64 x 64 pixels say how fast each starts
-        to learn, no more); its configs are in `configs/imagenet.yaml`.
+        trained; its schedule is in `configs/imagenet.yaml`. *CIFAR-10, short*, where it was run, is
+        {STEPS} steps of 64 images at 64 x 64 pixels: how fast each starts to learn, no more.
     """,
     run=run,
     columns=COLUMNS,

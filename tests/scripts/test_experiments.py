@@ -95,9 +95,12 @@ def test_the_report_has_means_and_keeps_the_paper_apart(
     assert "| network | MACs | score, % | paper | budget |" in text
     assert "| ours | 2.5M | 91.0 ± 1.4 | 95.5 | 5 epochs, 2 seeds |" in text
     assert "| theirs |  |  | 99.9 |  |" in text
+    (tmp_path / "trial.csv").unlink()
+    context.record("theirs", {}, {"score": 99.9})
+    assert "| network | score, % (paper) |" in _report.report(tmp_path)
     context = Context(made(), full=True, out=tmp_path)
     context.record("ours", {"score": 94.0}, seed=0, epochs=50, macs=2.5e6)
-    assert "| ours | 2.5M | 94.0 | 95.5 | 50 epochs, 1 seed |" in _report.report(tmp_path)
+    assert "| ours | 2.5M | 94.0 |  | 50 epochs, 1 seed |" in _report.report(tmp_path)
 
 
 def test_the_committed_report_is_that_of_the_committed_rows() -> None:
