@@ -66,7 +66,12 @@ def fit(model: Transfer, moment: Tensor, rounds: int = 40) -> None:
         rounds: Rounds of 25 steps of L-BFGS.
     """
     optimizer = torch.optim.LBFGS(
-        model.parameters(), max_iter=25, history_size=25, line_search_fn="strong_wolfe"
+        model.parameters(),
+        max_iter=25,
+        history_size=25,
+        tolerance_grad=1e-12,
+        tolerance_change=1e-15,
+        line_search_fn="strong_wolfe",
     )
 
     def closure() -> Tensor:
