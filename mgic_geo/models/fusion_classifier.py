@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from mgic_geo.models.image_classifier import ImageClassifier
-from mgic_geo.models.point_classifier import PointClassifier
+from mgic_geo.models.point_classifier import Geometry, PointClassifier
 from mgic_geo.models.registry import create_model, list_models, model_task, register_model
 from mgic_geo.nn import MGIC, DenseBlock
-from mgic_geo.nn.graph_block import Graph
 from mgic_geo.transforms import render_depth
 
 _POOLS = ("max", "mean")
@@ -110,7 +109,7 @@ class FusionClassifier(nn.Module):
         self.drop = nn.Dropout(drop_rate)
         self.fc = nn.Linear(2 * width, num_classes) if num_classes else nn.Identity()
 
-    def prepare(self, pos: Tensor, batch: Tensor | None = None) -> Graph:
+    def prepare(self, pos: Tensor, batch: Tensor | None = None) -> Geometry:
         """What the point network needs of the geometry, see :meth:`PointClassifier.prepare`."""
         return self.point.prepare(pos, batch)
 
@@ -125,7 +124,7 @@ class FusionClassifier(nn.Module):
         pos: Tensor,
         batch: Tensor | None = None,
         views: Tensor | None = None,
-        operators: Graph | None = None,
+        operators: Geometry | None = None,
     ) -> Tensor:
         """Joined features ``[B, 2 * width]``; arguments as of :meth:`forward`.
 
@@ -153,7 +152,7 @@ class FusionClassifier(nn.Module):
         pos: Tensor,
         batch: Tensor | None = None,
         views: Tensor | None = None,
-        operators: Graph | None = None,
+        operators: Geometry | None = None,
     ) -> Tensor:
         """Logits ``[B, num_classes]``.
 

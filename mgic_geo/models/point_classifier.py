@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,16 @@ from mgic_geo.nn import MGIC, MLP, DenseBlock, DiffGCNConv, EdgeConv, GraphBlock
 from mgic_geo.nn.graph_block import Graph
 
 Conv = Callable[[int, int, int], nn.Module]
+
+
+class Scales(NamedTuple):
+    """Two graphs of the same points: neighbours near by, and as many from farther around."""
+
+    near: Graph
+    far: Graph
+
+
+Geometry = Graph | Scales
 _POOLS = ("max", "max_mean")
 
 
@@ -53,6 +63,9 @@ class PointClassifier(nn.Module):
             side, as in `DGCNN <https://arxiv.org/abs/1801.07829>`_, not that of the last alone.
         embedding: Channels of that MLP's output, ``width`` if not given.
         pool: How nodes are pooled: ``"max"``, or ``"max_mean"`` for maximum and mean side by side.
+        dilation: The last three G-convs take every ``dilation``-th of the ``k * dilation`` nearest
+            neighbours, and so see farther at the same cost, as in `DeepGCNs
+            <https://arxiv.org/abs/1904.03751>`_.
 
     Shapes:
         - **pos:** :math:`(N, 3)` with **batch** :math:`(N)`, or :math:`(B, n, 3)`; any unit of
@@ -75,10 +88,12 @@ class PointClassifier(nn.Module):
         aggregate: bool = False,
         embedding: int | None = None,
         pool: str = "max",
+        dilation: int = 1,
     ) -> None:
         super().__init__()
         embedding = width if embedding is None else embedding
-        for name, value in (("width", width), ("k", k), ("embedding", embedding)):
+        sizes = {"width": width, "k": k, "embedding": embedding, "dilation": dilation}
+        for name, value in sizes.items():
             if value < 1:
                 raise ValueError(f"{name} = {value}: it must be at least 1")
         if num_classes < 0:
@@ -91,6 +106,7 @@ class PointClassifier(nn.Module):
         self.k = k
         self.aggregate = aggregate
         self.pool = pool
+        self.dilation = dilation
 
         def relaxation(channels: int, groups: int) -> nn.Module:
             return GraphBlock(conv(channels, channels, groups), channels, residual)
@@ -116,17 +132,32 @@ class PointClassifier(nn.Module):
 
     def prepare(
         self, pos: Tensor, batch: Tensor | None = None, edge_index: Tensor | None = None
-    ) -> Graph:
+    ) -> Geometry:
         """Builds what the layers need of the geometry, once for all of them.
 
         Args:
             pos: ``[N, 3]`` or ``[B, n, 3]``.
             batch: Cloud of each point, ``[N]``.
-            edge_index: The graph ``[2, E]``; by default the k-NN graph.
+            edge_index: The graph ``[2, E]``; by default the k-NN graph. Not with ``dilation``.
+
+        Raises:
+            ValueError: A graph is given where two of them are needed.
         """
+        if edge_index is not None and self.dilation > 1:
+            raise ValueError(
+                f"dilation = {self.dilation} takes two graphs of the points: leave edge_index away"
+            )
         if edge_index is None:
-            edge_index = knn_graph(pos, self.k, batch)
+            edge_index = knn_graph(pos, self.k * self.dilation, batch)
         pos = pos.reshape(-1, 3)
+        if self.dilation == 1:
+            return self._graph(pos, edge_index)
+        # the neighbours of a node stand in the order of their distance
+        edges = edge_index.view(2, pos.size(0), self.k * self.dilation)
+        near, far = edges[..., : self.k], edges[..., self.dilation - 1 :: self.dilation]
+        return Scales(*(self._graph(pos, part.reshape(2, -1)) for part in (near, far)))
+
+    def _graph(self, pos: Tensor, edge_index: Tensor) -> Graph:
         graph = Neighborhoods.from_edge_index(edge_index, pos.size(0))
         return differential_operators(pos, graph) if self._needs_operators else graph
 
@@ -135,18 +166,19 @@ class PointClassifier(nn.Module):
         pos: Tensor,
         batch: Tensor | None = None,
         edge_index: Tensor | None = None,
-        operators: Graph | None = None,
+        operators: Geometry | None = None,
     ) -> Tensor:
         """Node features ``[N, embedding]``, or ``[B, n, embedding]`` for ``pos [B, n, 3]``."""
         graph = self.prepare(pos, batch, edge_index) if operators is None else operators
-        x = self.stem(pos.reshape(-1, 3), graph)
+        near, far = graph if isinstance(graph, Scales) else (graph, graph)
+        x = self.stem(pos.reshape(-1, 3), near)
         seen = [x] if self.aggregate else []
         for block in self.stage1:
-            x = block(x, graph)
+            x = block(x, near)
             seen += [x] if self.aggregate else []
         x = self.mix1(x)
         for block in self.stage2:
-            x = block(x, graph)
+            x = block(x, far)
             seen += [x] if self.aggregate else []
         x = self.mix2(torch.cat(seen, dim=1) if self.aggregate else x)
         return x if pos.dim() == 2 else x.view(pos.size(0), pos.size(1), -1)
@@ -167,7 +199,7 @@ class PointClassifier(nn.Module):
         pos: Tensor,
         batch: Tensor | None = None,
         edge_index: Tensor | None = None,
-        operators: Graph | None = None,
+        operators: Geometry | None = None,
     ) -> Tensor:
         """Logits ``[B, num_classes]``; what is not given is built.
 

@@ -31,7 +31,7 @@ from mgic_geo.testing import assert_permutation_equivariant, random_clouds, rand
 SNAPSHOT = Path(__file__).with_name("snapshot.json")
 POINTS = list_models(task="points")
 ALL = pytest.mark.parametrize("name", POINTS)
-WIDER = {"aggregate": True, "embedding": 48, "pool": "max_mean"}
+WIDER = {"aggregate": True, "embedding": 48, "pool": "max_mean", "dilation": 2}
 FORMS = pytest.mark.parametrize(
     ("name", "options"), [*((name, {}) for name in POINTS), ("mgic_diffgcn", WIDER)], ids=str
 )
@@ -61,7 +61,7 @@ def test_forms_of_input_agree(name: str, options: dict[str, Any]) -> None:
     pos, batch = clouds()
     expected = model(pos, batch)
     assert expected.shape == (3, 5)
-    edge_index = knn_graph(pos, 6, batch)
+    edge_index = knn_graph(pos, 6, batch) if model.dilation == 1 else None
     for found in (
         model(pos.view(3, 40, 3)),
         model(pos, batch, edge_index),
@@ -201,6 +201,7 @@ def test_transfers_stay_positive_averages(name: str) -> None:
         {"aggregate": True},
         {"embedding": 48},
         {"pool": "max_mean"},
+        {"dilation": 2},
     ],
     ids=str,
 )
@@ -219,6 +220,28 @@ def test_without_classes_the_features_come_out(name: str, options: dict[str, Any
     pos, batch = clouds()
     assert isinstance(model.fc, nn.Identity)
     assert model(pos, batch).shape == (3, model.head_hidden_size)
+
+
+@pytest.mark.parametrize("name", ["mgic_diffgcn", "dgcnn"])
+def test_dilated_graphs_reach_farther(name: str) -> None:
+    pos, batch = clouds(2)
+    model = build(name, dilation=3)
+    near, far = model.prepare(pos, batch)
+    every = knn_graph(pos, 18, batch).view(2, len(pos), 18)
+    plain = build(name)
+    for found, part in ((near, every[..., :6]), (far, every[..., 2::3])):
+        expected = plain.prepare(pos, batch, part.reshape(2, -1))
+        for tensor, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(tensor, other)
+    seen: list[Any] = []
+    for part in (model.stem, model.stage1, model.stage2):
+        first = part if part is model.stem else part[0]
+        first.register_forward_pre_hook(lambda module, args: seen.append(args[1]))
+    model(pos, batch, operators=model.prepare(pos, batch))
+    assert [torch.equal(graph.col, near.col) for graph in seen] == [True, True, False]
+    assert torch.equal(seen[2].col, far.col)
+    with pytest.raises(ValueError, match="dilation = 3 takes two graphs"):
+        model(pos, batch, knn_graph(pos, 6, batch))
 
 
 def test_what_is_aggregated_and_pooled() -> None:
