@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 from mgic_geo.errors import MgicGeoError
 
-from ._experiment import contexts, parser
 from ._list import NAMES, load
+from ._program import contexts, parser
 from ._report import write_report
 
 

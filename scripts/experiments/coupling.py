@@ -22,7 +22,8 @@ from mgic_geo.nn.vision import BasicBlock
 from mgic_geo.testing import channel_jacobian, random_clouds, randomize_norms
 from mgic_geo.viz._figure import new_figure, save_figure
 
-from ._experiment import Context, Experiment, program
+from ._experiment import Context, Experiment
+from ._program import program
 
 CHANNELS, GROUP_SIZE, COARSEST = 64, 8, 16
 PICTURE = "coupling.png"

@@ -26,7 +26,8 @@ from mgic_geo.training import Preprocess, TrainConfig, train
 from mgic_geo.training.image_config import ImageConfig
 from mgic_geo.viz._figure import new_figure, save_figure
 
-from ._experiment import Context, Experiment, program
+from ._experiment import Context, Experiment
+from ._program import program
 
 CHANNELS, COARSEST = 64, 8
 PAPER = {32: (11.0, 3.3e3), 16: (13.0, 1.8e3), 8: (17.0, 0.9e3), 4: (24.0, 0.4e3)}

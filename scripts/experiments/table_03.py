@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ._cifar import COLUMNS, METRICS, recipe
-from ._experiment import Context, Experiment, program
+from ._experiment import Context, Experiment
+from ._program import program
 from ._training import train_row
 
 

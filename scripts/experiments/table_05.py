@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import sys
 
-from ._experiment import Context, Experiment, program
+from ._experiment import Context, Experiment
 from ._imagenet import COLUMNS, Line, run_lines
+from ._program import program
 
 STEPS = 200
 LINES = (

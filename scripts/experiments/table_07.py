@@ -14,8 +14,9 @@ from typing import Any
 
 from mgic_geo.viz._figure import COLOURS, INK, new_figure, save_figure, tidy
 
-from ._experiment import Context, Experiment, program
+from ._experiment import Context, Experiment
 from ._imagenet import COLUMNS, Line, run_lines
+from ._program import program
 from ._rows import Row, read_rows
 
 STEPS = 400

@@ -32,7 +32,8 @@ from mgic_geo.testing import randomize_norms
 
 from ..benchmarks._bench import failure
 from ..benchmarks._timing import Timing, interleave
-from ._experiment import Context, Experiment, program
+from ._experiment import Context, Experiment
+from ._program import program
 
 Run = Callable[[], Tensor]
 SIDE, RUNS = 224, 50

@@ -23,7 +23,8 @@ from mgic_geo.viz._figure import new_figure, save_figure
 from scripts.count_models import CITY, count
 from scripts.count_models import Row as Counted
 
-from ._experiment import Context, Experiment, program
+from ._experiment import Context, Experiment
+from ._program import program
 from ._training import load_recipe, run_folder, train_row
 
 PICTURE = "table_09.png"

@@ -15,8 +15,9 @@ import torch
 from mgic_geo.models import create_model
 from mgic_geo.viz._figure import COLOURS, PALE, new_figure, save_figure, tidy
 
-from ._experiment import Context, Experiment, program
+from ._experiment import Context, Experiment
 from ._modelnet import COLUMNS, METRICS, recipe, time_steps
+from ._program import program
 from ._rows import Row, read_rows
 from ._training import train_row
 

@@ -12,7 +12,8 @@ from typing import Any
 from mgic_geo.viz._figure import COLOURS, new_figure, save_figure, tidy
 
 from ._cifar import COLUMNS, METRICS, recipe
-from ._experiment import Context, Experiment, program
+from ._experiment import Context, Experiment
+from ._program import program
 from ._rows import Row, read_rows
 from ._training import train_row
 

@@ -19,8 +19,9 @@ from mgic_geo.models import create_model
 from mgic_geo.viz._figure import COLOURS, new_figure, save_figure, tidy
 from scripts.benchmarks._timing import fit_exponent
 
-from ._experiment import Context, Experiment, program
+from ._experiment import Context, Experiment
 from ._modelnet import COLUMNS, METRICS, recipe, time_steps
+from ._program import program
 from ._rows import Row, read_rows
 from ._training import train_row
 

@@ -26,8 +26,9 @@ from scripts.experiments import (
     table_12,
     width,
 )
-from scripts.experiments._experiment import Context, Experiment, program
+from scripts.experiments._experiment import Context, Experiment
 from scripts.experiments._list import NAMES, load
+from scripts.experiments._program import program
 from scripts.experiments._rows import read_rows
 
 RESULTS = Path(__file__).parents[2] / "results"

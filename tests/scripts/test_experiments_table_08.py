@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from mgic_geo.models import create_model
 from scripts.experiments import table_08
-from scripts.experiments._experiment import Context, program
+from scripts.experiments._experiment import Context
+from scripts.experiments._program import program
 from scripts.experiments._rows import read_rows
 
 TINY = table_08.Line("tiny", 130.0, "tiny_cnn")
