@@ -77,7 +77,7 @@ def run(context: Context) -> None:
     short: dict[str, Any] = {"num_points": 256, "epochs": 5, "steps_per_epoch": 80}
     for line in lines:
         for seed in context.seeds_of(3 if context.full else 1):
-            options = {**({} if context.full else short), **line.options}
+            options = {**({} if context.full else short), **line.options, "model_options": {}}
             train_row(context, line.name, recipe(context, line.model, **options), seed, METRICS)
     save_figure(draw(read_rows(context.path)), context.picture(PICTURE), dpi=110)
 
