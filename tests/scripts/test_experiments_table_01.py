@@ -36,7 +36,7 @@ def test_the_fit_ends_between_the_floor_and_the_start() -> None:
     models = {group_size: Transfer(group_size).double() for group_size in (32, 4)}
     start = {g: error(model, moment).item() for g, model in models.items()}
     for model in models.values():
-        fit(model, moment, 12)
+        fit(model, moment, 300, 6)
     found = {g: error(model, moment).item() for g, model in models.items()}
     assert floor < found[32] < start[32]
     assert floor < found[4] < start[4]
@@ -48,5 +48,5 @@ def test_what_eight_channels_can_hold_comes_back_whole() -> None:
     x = features()[:, :COARSEST].repeat_interleave(CHANNELS // COARSEST, dim=1)
     moment = x.T @ x / len(x)
     model = Transfer(8).double()
-    fit(model, moment, 20)
-    assert error(model, moment).item() < 1e-8 * moment.trace().item()
+    fit(model, moment, 300, 20)
+    assert error(model, moment).item() < 1e-7 * moment.trace().item()
