@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from mgic_geo.training import TrainConfig
-from scripts.benchmarks._timing import Timing, interleave
 from scripts.benchmarks.classifier import training_step
 
 from ._experiment import Context
+from ._steps import record_steps
 from ._training import load_recipe
 
 METRICS = {"mean_class_accuracy": "class_accuracy", "accuracy": "accuracy"}
@@ -52,10 +52,4 @@ def time_steps(context: Context, models: Mapping[str, nn.Module], pos: Tensor) -
     runs = {
         name: training_step(model, pos, label, prepared=False) for name, model in models.items()
     }
-    rounds, seconds = ((2, 2), 0.0) if context.quick else ((5, 30), 40.0)
-    for name, timing in interleave(runs, rounds, seconds).items():
-        if not isinstance(timing, Timing):
-            raise timing
-        low, high = (1e3 * quartile for quartile in timing.quartiles)
-        note = f"{len(pos)} clouds of {pos.size(1)} points, quartiles {low:.0f} and {high:.0f} ms"
-        context.record(name, {"step": 1e3 * timing.median}, note=note)
+    record_steps(context, runs, f"{len(pos)} clouds of {pos.size(1)} points")

@@ -10,9 +10,12 @@ import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from scripts.benchmarks.images import make_run
+
 from ._cifar import COLUMNS, METRICS, recipe
 from ._experiment import Context, Experiment
 from ._program import program
+from ._steps import record_steps
 from ._training import train_row
 
 
@@ -51,6 +54,13 @@ def run(context: Context) -> None:
         for seed in context.seeds_of(1):
             config = recipe(context, line.model, options)
             train_row(context, line.name, config, seed, METRICS, line.paper)
+    batch, side = (8, 16) if context.quick else (128, 32)
+    runs = {
+        line.name: make_run(line.model, "channels_last", side, batch, "training step")
+        for line in LINES
+        if line.model and context.wants(line.name)
+    }
+    record_steps(context, runs, f"{batch} images of {side} x {side}, forward and backward")
 
 
 EXPERIMENT = Experiment(
@@ -63,7 +73,7 @@ EXPERIMENT = Experiment(
         in the registry; ResNet-20 stands here as a dense network of the size of the MGIC one.
     """,
     run=run,
-    columns=COLUMNS,
+    columns={**COLUMNS, "step": ("ms a step", ".0f")},
     paper="model",
 )
 

@@ -181,6 +181,7 @@ def test_cifar_rows(tmp_path: Path, images: Path) -> None:
     rows = quick(table_03, tmp_path, *source, "ResNet-20", "AMC-ResNet-56")
     ours = {row["row"] for row in rows if row["ours"]}
     assert ours == {"ResNet-20"}
+    assert any(row["metric"] == "step" and float(row["ours"]) > 0 for row in rows)
     rows = quick(table_12, tmp_path, *source, "*s_g = 4,*", "*s_c = 32")
     assert {row["row"] for row in rows} == {"s_g = 4, s_c = 16", "s_g = 16, s_c = 32"}
     rows = quick(table_07, tmp_path, *source, "MobileNetV3-Small*", "ShuffleNetV1 0.5x*")
