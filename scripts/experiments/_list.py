@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 NAMES = (
     "table_01",
+    "table_02",
     "table_03",
     "table_05",
     "table_07",
