@@ -198,12 +198,13 @@ EXPERIMENT = Experiment(
         trains 1,000 epochs of SGD at 1e-4 (`--full`) and prints no numbers; ours are 20 epochs of
         Adam, the same for all. The last layer is a plain linear one: the printed one, with norm and
         ReLU, cannot become negative. On a single point a depthwise convolution is one factor a
-        channel. MGIC has s_g = s_c = 8.
+        channel. MGIC has s_g = s_c = 8. *In training* is the mean over the last epoch, by the
+        statistics of its batches.
     """,
     run=run,
     columns={
         "mse": ("squared error, 10^-3", ".3g"),
-        "train": ("on its points, 10^-3", ".3g"),
+        "train": ("in training, 10^-3", ".3g"),
     },
     pictures=(PICTURE,),
     paper="network",
