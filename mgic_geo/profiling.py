@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
 
-from mgic_geo.models import PointClassifier, create_model, model_task
+from mgic_geo.models import FusionClassifier, PointClassifier, create_model, model_data
 
 _OPS = torch.ops.mgic_geo
 
@@ -184,7 +184,7 @@ def profile_model(
 def profile_point_model(
     name: str, num_points: int = 1024, depth: int | None = None, **model_args: Any
 ) -> list[LayerCount]:
-    """Counts a registered point model on one cloud, without the building of its graph.
+    """Counts a registered model of clouds on one of them, without the building of its graph.
 
     Args:
         name: Its name in the registry.
@@ -194,7 +194,7 @@ def profile_point_model(
     """
     model = create_model(name, **model_args).eval()
     pos = torch.rand(1, num_points, 3, generator=torch.Generator().manual_seed(0))
-    graph = model.prepare(pos) if isinstance(model, PointClassifier) else None
+    graph = model.prepare(pos) if isinstance(model, PointClassifier | FusionClassifier) else None
     return profile_model(model, pos, operators=graph, depth=depth)
 
 
@@ -215,7 +215,7 @@ def profile_model_by_name(
             :func:`default_image_size`.
         depth: As in :func:`profile_model`.
     """
-    if model_task(name) in ("points", "fusion"):
+    if model_data(name) == "clouds":
         return profile_point_model(name, num_points, depth, **(model_args or {}))
     with torch.device("meta"):  # nothing is computed, the counts are the same
         model = create_model(name, **(model_args or {})).eval()

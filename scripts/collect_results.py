@@ -57,7 +57,7 @@ def read_run(folder: Path) -> dict[str, str]:
     options = {**info.model_args, "num_classes": len(info.classes)}
     layers = profile_model_by_name(info.model, options, info.num_points, info.image_size)
     size = {"data": "", "input": f"{info.num_points} points"}
-    if info.task != "points":
+    if info.data != "clouds":
         size = {"data": result["data"], "input": f"{info.image_size} x {info.image_size}"}
     row: dict[str, Any] = {**result, **size, "macs": sum(layer.macs for layer in layers)}
     for name, value in result.get("validation", {}).items():

@@ -44,7 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     loaded = load_weights(options)
-    return (_clouds if loaded.info.task == "points" else evaluate)(loaded, options)
+    return (_clouds if loaded.info.data == "clouds" else evaluate)(loaded, options)
 
 
 def _clouds(loaded: Loaded, options: Namespace) -> int:

@@ -52,8 +52,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     loaded = load_weights(options)
     model, info = loaded.model, loaded.info
-    tasks = {"points": _classify, "images": classify_file, "segmentation": segment_file}
-    predict = tasks[info.task]
+    kinds = {"clouds": _classify, "images": classify_file, "masks": segment_file}
+    predict = kinds[info.data]
     results, failed = [], False
     for file in options.files:
         try:

@@ -14,6 +14,7 @@ from mgic_geo.models.registry import (
     dense_twin,
     describe_model,
     list_models,
+    model_data,
     model_task,
     register_model,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "load_model",
     "load_published",
     "load_state",
+    "model_data",
     "model_task",
     "read_weights_info",
     "register_model",

@@ -13,7 +13,8 @@ from torch import nn
 _REGISTRY: dict[str, Callable[..., nn.Module]] = {}
 _DENSE_TWINS: dict[str, str] = {}
 _TASKS: dict[str, str] = {}
-TASKS = ("points", "images", "segmentation", "fusion")
+# What each task of models takes.
+TASKS = {"points": "clouds", "images": "images", "segmentation": "masks", "fusion": "clouds"}
 F = TypeVar("F", bound=Callable[..., nn.Module])
 
 
@@ -33,10 +34,11 @@ def register_model(
         dense_twin: Name of the model that differs in its dense channel coupling alone and takes the
             same options: what this one is measured against.
         task: ``"points"`` (classifies clouds), ``"images"`` (classifies images),
-            ``"segmentation"`` (classifies pixels) or ``"fusion"`` (clouds with images of them).
+            ``"segmentation"`` (classifies pixels) or ``"fusion"`` (classifies clouds by images of
+            them, too, which it renders where none are given).
     """
     if task not in TASKS:
-        raise ValueError(f"task = {task!r}: use one of {TASKS}")
+        raise ValueError(f"task = {task!r}: use one of {tuple(TASKS)}")
     if builder is None:
         return functools.partial(register_model, dense_twin=dense_twin, task=task)
     name = builder.__name__
@@ -60,6 +62,11 @@ def model_task(name: str) -> str:
     if name not in _REGISTRY:
         raise ValueError(f"no model named {name!r}; there are {', '.join(list_models())}")
     return _TASKS[name]
+
+
+def model_data(name: str) -> str:
+    """What a registered model takes: ``"clouds"``, ``"images"`` or, for pixels, ``"masks"``."""
+    return TASKS[model_task(name)]
 
 
 def create_model(name: str, **kwargs: Any) -> nn.Module:

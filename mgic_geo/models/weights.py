@@ -31,9 +31,10 @@ class WeightsInfo:
         model_args: Its options.
         classes: Names of the classes, in the order of the logits.
         num_points: Points a cloud that it was trained on; 0 for images.
-        task: ``"points"``, ``"images"`` or ``"segmentation"``.
+        task: What the model does, see :func:`~mgic_geo.models.model_task`.
         image_size: Side of the square images that it was trained on; in segmentation the shorter
-            side that images are brought to, None for as they are.
+            side that images are brought to, None for as they are; None for clouds, whose views a
+            model renders by its own options.
         mean: Subtracted from the colours, which are in [0, 1].
         std: What the colours are then divided by.
     """
@@ -46,6 +47,11 @@ class WeightsInfo:
     image_size: int | None = None
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+    @property
+    def data(self) -> str:
+        """What the model takes, see :func:`~mgic_geo.models.model_data`."""
+        return TASKS[self.task]
 
 
 def list_weights() -> list[str]:

@@ -11,17 +11,16 @@ from torch import Tensor
 
 from mgic_geo.datasets import NAMED_DATASETS, CloudDataset, open_dataset, train_val_split
 from mgic_geo.errors import DataError, MgicGeoError
-from mgic_geo.models import list_models, model_task
+from mgic_geo.models import list_models, model_data
 from mgic_geo.training.config import AugmentConfig, TrainConfig
 from mgic_geo.transforms import augment_clouds, normalize_sphere, subset_clouds
 
 # Named sets of images whose official split for validation is the one that is reported.
 _OWN_VAL = ("camvid", "cityscapes", "imagenet")
 _HOLDS = {
-    "points": "point clouds",
+    "clouds": "point clouds",
     "images": "images with a class each",
-    "segmentation": "images with a class for each pixel",
-    "fusion": "clouds with images of them (trained in a program of your own)",
+    "masks": "images with a class for each pixel",
 }
 T = TypeVar("T")
 
@@ -75,17 +74,18 @@ def make_splits(config: TrainConfig) -> Splits[Any]:
     """
     own_val = _has_val(config)
     dataset = _open(config, "train" if own_val else None)
-    task = data_task(dataset)
-    if task != model_task(config.model):
+    kind, wanted = data_kind(dataset), model_data(config.model)
+    if kind != wanted:
+        there = [name for name in list_models() if model_data(name) == kind]
         raise MgicGeoError(
-            f"{config.data} holds {_HOLDS[task]}, and the model {config.model} is for "
-            f"{_HOLDS[model_task(config.model)]}; choose one of {', '.join(list_models(task=task))}"
+            f"{config.data} holds {_HOLDS[kind]}, and the model {config.model} is for "
+            f"{_HOLDS[wanted]}; choose one of {', '.join(there)}"
         )
     train, val, test = _ready(dataset), None, None
     if config.val_data is not None or own_val:
         other = _open_val(config)
         where = config.val_data or config.data
-        if data_task(other) != task or other.classes != dataset.classes:
+        if data_kind(other) != kind or other.classes != dataset.classes:
             raise DataError(
                 f"{where}: its classes are {', '.join(other.classes)}, those of the training part "
                 f"{', '.join(dataset.classes)}; they must be the same"
@@ -95,7 +95,7 @@ def make_splits(config: TrainConfig) -> Splits[Any]:
         val = _ready(other)
     elif config.val_fraction > 0.0:
         # images with masks are of no single class: the last of all by name
-        labels = torch.zeros(len(dataset)) if task == "segmentation" else dataset.labels
+        labels = torch.zeros(len(dataset)) if kind == "masks" else dataset.labels
         parts = train_val_split(labels, dataset.names, config.val_fraction)
         train, val = (_take(train, part) for part in parts)
     # An npz holds one split, so only the named data sets have a test split to report.
@@ -135,11 +135,11 @@ def _take(part: Any, index: Tensor) -> Any:
     return part.subset(index.tolist())
 
 
-def data_task(dataset: Any) -> str:
-    """The task that a data set is for, as :func:`mgic_geo.models.model_task` says it."""
+def data_kind(dataset: Any) -> str:
+    """What a data set holds, as :func:`mgic_geo.models.model_data` says it."""
     if isinstance(dataset, CloudDataset):
-        return "points"
-    return "segmentation" if dataset.kind == "segmentation" else "images"
+        return "clouds"
+    return "masks" if dataset.kind == "segmentation" else "images"
 
 
 def augment(pos: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from mgic_geo.models import list_models, model_task
+from mgic_geo.models import list_models, model_data, model_task
 from mgic_geo.models.registry import register_model
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
@@ -17,6 +17,18 @@ def test_models_say_what_they_are_for() -> None:
     assert not {"dgcnn", "tiny_segmenter"} & set(list_models(task="images"))
     assert list_models("tiny_*") == ["tiny_cnn", "tiny_segmenter"]
     assert list_models("tiny_*", "segmentation") == ["tiny_segmenter"]
+
+
+def test_tasks_that_take_the_same_data() -> None:
+    for name, data in (
+        ("dgcnn", "clouds"),
+        ("fusion_classifier", "clouds"),
+        ("tiny_cnn", "images"),
+        ("tiny_segmenter", "masks"),
+    ):
+        assert model_data(name) == data
+    with pytest.raises(ValueError, match="no model named 'pointnet'"):
+        model_data("pointnet")
 
 
 def test_unknown_names_and_tasks() -> None:

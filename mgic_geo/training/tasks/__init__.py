@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from mgic_geo.training.config import TrainConfig
-from mgic_geo.training.data import Clouds, Splits, data_task
+from mgic_geo.training.data import Clouds, Splits, data_kind
 from mgic_geo.training.tasks.base import Task
 from mgic_geo.training.tasks.clouds import CloudTask
 from mgic_geo.training.tasks.images import ImageTask
@@ -18,6 +18,6 @@ def make_task(config: TrainConfig, splits: Splits[Any], device: torch.device) ->
     """The task that the data are for."""
     if isinstance(splits.train, Clouds):
         return CloudTask(config, splits, device)
-    if data_task(splits.train) == "segmentation":
+    if data_kind(splits.train) == "masks":
         return SegmentationTask(config, splits, device)
     return ImageTask(config, splits, device)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from mgic_geo.models import WeightsInfo
+from mgic_geo.models import WeightsInfo, model_task
 from mgic_geo.training.config import TrainConfig
 from mgic_geo.training.data import Clouds, Splits, augment
 from mgic_geo.training.evaluate import evaluate_clouds
@@ -26,7 +26,11 @@ class CloudTask(Task):
     def __init__(self, config: TrainConfig, splits: Splits[Clouds], device: torch.device) -> None:
         super().__init__(config, splits, device)
         self.info = WeightsInfo(
-            config.model, config.model_args(), splits.classes, config.num_points
+            config.model,
+            config.model_args(),
+            splits.classes,
+            config.num_points,
+            model_task(config.model),
         )
         weight = class_weights(splits.train.label, self.num_classes, config.class_balance)
         self.weight = None if weight is None else weight.to(device)
