@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mgic_geo.models.image_classifier import ImageClassifier
 from mgic_geo.models.point_classifier import Geometry, PointClassifier
-from mgic_geo.models.registry import create_model, list_models, model_task, register_model
+from mgic_geo.models.registry import create_model, list_models, register_model
 from mgic_geo.nn import MGIC, DenseBlock
 from mgic_geo.transforms import render_depth
 
@@ -109,6 +109,11 @@ class FusionClassifier(nn.Module):
         self.drop = nn.Dropout(drop_rate)
         self.fc = nn.Linear(2 * width, num_classes) if num_classes else nn.Identity()
 
+    @property
+    def min_points(self) -> int:
+        """Points that a cloud must have, see :attr:`PointClassifier.min_points`."""
+        return self.point.min_points
+
     def prepare(self, pos: Tensor, batch: Tensor | None = None) -> Geometry:
         """What the point network needs of the geometry, see :meth:`PointClassifier.prepare`."""
         return self.point.prepare(pos, batch)
@@ -168,10 +173,12 @@ class FusionClassifier(nn.Module):
 
 def _backbone(argument: str, name: str, task: str, options: Mapping[str, Any] | None) -> nn.Module:
     """A network of the registry without its last layer."""
-    if model_task(name) != task:
-        there = ", ".join(list_models(task=task))
-        raise ValueError(f"{argument} = {name!r} is a model of {model_task(name)}; use {there}")
-    options = {} if options is None else dict(options)
+    there = list_models(task=task)
+    if name not in there:
+        raise ValueError(f"{argument} = {name!r} is no model of {task}; use {', '.join(there)}")
+    options = {} if options is None else options
+    if not isinstance(options, Mapping):
+        raise ValueError(f"{argument}_options = {options!r}: give a value to each option by name")
     if "num_classes" in options:
         raise ValueError(f"{argument}_options has num_classes; the joined network classifies")
     return create_model(name, num_classes=0, **options)

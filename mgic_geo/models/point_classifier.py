@@ -130,6 +130,11 @@ class PointClassifier(nn.Module):
         self.fc = nn.Linear(width, num_classes) if num_classes else nn.Identity()
         self._needs_operators = isinstance(self.stem.conv, DiffGCNConv)
 
+    @property
+    def min_points(self) -> int:
+        """Points that a cloud must have, for every one of them to have its neighbours."""
+        return self.k * self.dilation + 1
+
     def prepare(
         self, pos: Tensor, batch: Tensor | None = None, edge_index: Tensor | None = None
     ) -> Geometry:

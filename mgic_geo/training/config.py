@@ -16,7 +16,7 @@ from mgic_geo.io import atomic_write
 from mgic_geo.models import model_task
 from mgic_geo.training.image_config import ImageConfig
 
-# Options that point models alone take, by name; the others get theirs by `model_options`.
+# Options of a point model; models of another task get all of theirs by `model_options`.
 _POINT_OPTIONS = (
     "width",
     "group_size",
@@ -87,8 +87,9 @@ class TrainConfig:
         residual: Skip connections around the graph blocks.
         dropout: Dropout in the head.
         correction_scale: Initial scale of the norms after prolongation.
-        model_options: Further options of the model; all of them for an image model, which takes
-            none of the seven above.
+        model_options: Further options of the model; all of them for one that is no point model,
+            which takes none of the seven above. Those of the parts of ``fusion_classifier`` are
+            ``point_options`` and ``image_options``, such as ``--model_options.point_options.k 16``.
         epochs: Length of the learning-rate schedule in epochs.
         stop_after: End the run after this many epochs of the schedule.
         steps_per_epoch: Steps an epoch, on as many random examples; by default all of them.
@@ -170,11 +171,6 @@ class TrainConfig:
                 *others, last = choices
                 text = f"{', '.join(others)} or {last}"
                 raise MgicGeoError(f"{name} = {getattr(self, name)!r}: use {text}")
-        if self.k >= round(self.num_points * (1.0 - self.augment.drop)):
-            raise MgicGeoError(
-                f"k = {self.k} needs more than {self.k} points, and num_points = {self.num_points} "
-                f"with augment.drop = {self.augment.drop} may leave fewer: lower k or drop"
-            )
 
     @property
     def folder(self) -> Path:
@@ -190,7 +186,7 @@ class TrainConfig:
         """Options for :func:`~mgic_geo.models.create_model`, the number of classes aside.
 
         Raises:
-            MgicGeoError: An option of point models is set for an image model.
+            MgicGeoError: An option of point models is set for one of another task.
         """
         own = {name: getattr(self, name) for name in _POINT_OPTIONS}
         if model_task(self.model) == "points":
@@ -198,8 +194,8 @@ class TrainConfig:
         for name, value in own.items():
             if value != getattr(type(self), name):
                 raise MgicGeoError(
-                    f"{name} = {value}: {self.model} is no model of points; if it has such an "
-                    f"option, set it by --model_options.{name} {value}"
+                    f"{name} = {value}: {self.model} is no point model; if it has such an option, "
+                    f"set it by --model_options.{name} {value}"
                 )
         return dict(self.model_options)
 

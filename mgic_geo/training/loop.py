@@ -64,7 +64,7 @@ def train(config: TrainConfig, splits: Splits[Any] | None = None) -> TrainResult
         splits: The data, if they are at hand; read from ``config`` otherwise.
 
     Raises:
-        MgicGeoError: The model is for other data.
+        MgicGeoError: The model is for other data, or needs larger clouds.
         DataError: The data cannot be used.
         CheckpointError: The run folder is taken, or cannot be resumed.
     """
@@ -96,6 +96,7 @@ class _Trainer:
         model = create_model(
             config.model, num_classes=len(self.splits.classes), **task.info.model_args
         )
+        task.check(model)
         self.channels_last = config.memory_format == "channels_last"
         if self.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -147,7 +148,7 @@ class _Trainer:
 
     def _step(self, inputs: Tensor, target: Tensor) -> Tensor:
         """One update; the summed loss, the number of right predictions, and of how many."""
-        if self.channels_last:
+        if self.channels_last and inputs.dim() == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         with self.accelerator.autocast():
             outputs = self.model(inputs)

@@ -242,10 +242,10 @@ def test_without_classes_the_features_come_out() -> None:
 
 def test_wrong_names_and_options_are_named() -> None:
     for options, message in [
-        ({"point": "resnet20"}, "point = 'resnet20' is a model of images; use dgcnn, diffgcn"),
-        ({"image": "dgcnn"}, "image = 'dgcnn' is a model of points; use .*resnet20"),
-        ({"image": "lraspp_mgic_small"}, "is a model of segmentation"),
-        ({"point": "pointnet"}, "no model named 'pointnet'"),
+        ({"point": "resnet20"}, "point = 'resnet20' is no model of points; use dgcnn, diffgcn"),
+        ({"image": "dgcnn"}, "image = 'dgcnn' is no model of images; use .*resnet20"),
+        ({"point": "pointnet"}, "point = 'pointnet' is no model of points"),
+        ({"point_options": 3}, "point_options = 3: give a value to each option by name"),
         ({"point_options": {"depth": 3}}, "mgic_diffgcn: .*'depth'"),
         ({"image_options": {"num_classes": 3}}, "image_options has num_classes"),
         ({"num_classes": -1}, "num_classes = -1: it must be at least 0"),

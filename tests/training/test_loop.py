@@ -3,16 +3,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from mgic_geo.errors import MgicGeoError
 from mgic_geo.models import create_model, load_model
-from mgic_geo.training import Splits, TrainConfig, evaluate_clouds, predict_logits, train
+from mgic_geo.training import (
+    AugmentConfig,
+    Splits,
+    TrainConfig,
+    evaluate_clouds,
+    predict_logits,
+    train,
+)
 from mgic_geo.training.optim import parameter_groups
 from mgic_geo.training.tasks.base import class_weights
 
 Config = Callable[..., TrainConfig]
+FUSION = {"model": "fusion_classifier", "width": TrainConfig.width, "k": TrainConfig.k}
 
 
 @pytest.mark.parametrize("name", ["mgic_diffgcn", "dgcnn"])
@@ -36,6 +46,29 @@ def test_balance_gives_small_classes_their_share() -> None:
     shares = [float(equal[label[label == c]].sum()) for c in (0, 1, 3)]
     assert shares == pytest.approx([6.0, 6.0, 6.0])
     assert float(root[1] / root[0]) == pytest.approx(3**0.5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"k": 45},
+        {"model_options": {"k": 45}},
+        {"k": 23, "model_options": {"dilation": 2}},
+        {**FUSION, "model_options": {"point_options": {"k": 45}}},
+    ],
+)
+def test_a_step_must_leave_points_for_the_neighbours(
+    config: Config, splits: Splits, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    # 45 of 64 points are left at least
+    with pytest.raises(MgicGeoError, match=r"num_points = 64 with augment.drop = 0.3 may leave"):
+        train(config(augment=AugmentConfig(drop=0.3), **changes), splits)
+    assert not (tmp_path / "run").exists()
+
+
+def test_clouds_have_no_memory_format(config: Config, splits: Splits) -> None:
+    changes = {"epochs": 1, "memory_format": "channels_last"}
+    assert train(config(**changes), splits).summary["epochs"] == 1
 
 
 def test_it_learns(config: Config, splits: Splits) -> None:

@@ -46,6 +46,13 @@ class Task(ABC):
         """Number of training examples."""
         return len(self.splits.train)
 
+    def check(self, model: nn.Module) -> None:  # noqa: B027
+        """Refuses a model that cannot be trained on the data.
+
+        Raises:
+            MgicGeoError: What does not fit.
+        """
+
     @abstractmethod
     def loader(self, num_processes: int) -> DataLoader[Any]:
         """Batches of the training part in random order, all of one size."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from mgic_geo.errors import MgicGeoError
 from mgic_geo.models import WeightsInfo, model_task
 from mgic_geo.training.config import TrainConfig
 from mgic_geo.training.data import Clouds, Splits, augment
@@ -34,6 +35,15 @@ class CloudTask(Task):
         )
         weight = class_weights(splits.train.label, self.num_classes, config.class_balance)
         self.weight = None if weight is None else weight.to(device)
+
+    def check(self, model: nn.Module) -> None:
+        least: int = getattr(model, "min_points", 1)
+        count, drop = self.splits.train.pos.size(1), self.config.augment.drop
+        if round(count * (1.0 - drop)) < least:
+            raise MgicGeoError(
+                f"{self.config.model} needs {least} points for its neighbours, and num_points = "
+                f"{count} with augment.drop = {drop} may leave fewer: lower its k or the drop"
+            )
 
     def loader(self, num_processes: int) -> DataLoader[Any]:
         train = self.splits.train
