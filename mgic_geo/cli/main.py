@@ -61,13 +61,15 @@ def _run(arguments: list[str]) -> int:
         return 2
     from jsonargparse import ArgumentParser
 
+    from mgic_geo.cli._nested import parse
+
     name, *rest = arguments
     module = import_module(f"mgic_geo.cli.{name}")
     parser = ArgumentParser(prog=f"mgic-geo {name}", description=module.__doc__)
     module.add_arguments(parser)
     if name == "train" and rest and not rest[0].startswith("-"):
         rest = ["--config", *rest]
-    code = module.run(parser.parse_args(rest))
+    code = module.run(parse(parser, rest))
     sys.stdout.flush()  # a reader that has gone is noticed here, not at the exit
     return code or 0
 

@@ -14,8 +14,9 @@ import torch
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
+from mgic_geo.cli._nested import nested
 from mgic_geo.cli._output import percent, print_json, print_table
-from mgic_geo.models import create_model, dense_twin, model_task
+from mgic_geo.models import create_model, dense_twin, model_data, model_task
 from mgic_geo.profiling import LayerCount, profile_model_by_name
 
 _FIGURES = ("parameters", "macs", "graph_macs")
@@ -38,7 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="another option of the model; may be repeated",
+        help="another option of the model, or outer.name=value; may be repeated",
     )
     parser.add_argument("--num_points", type=int, default=1024, help="points of the cloud")
     parser.add_argument(
@@ -55,16 +56,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    task = model_task(options.model)
-    points = task in ("points", "fusion")
+    points = model_task(options.model) == "points"
     given = {name: options[name] for name in _POINT_DEFAULTS if options[name] is not None}
-    model_args: dict[str, Any] = {**(_POINT_DEFAULTS if task == "points" else {}), **given}
-    model_args |= dict(_option(text) for text in options.option)
+    model_args: dict[str, Any] = {**(_POINT_DEFAULTS if points else {}), **given}
+    model_args = nested(model_args | dict(_option(text) for text in options.option))
     settings: dict[str, Any] = {}
-    if points:
-        settings["num_points"], k = options.num_points, model_args.get("k", 10)
-        if options.num_points <= k:
-            raise ValueError(f"num_points = {options.num_points}: k = {k} needs more points")
+    if model_data(options.model) == "clouds":
+        settings["num_points"] = options.num_points
     elif options.image_size is not None:
         settings["image_size"] = _image_size(options.image_size)
     settings["depth"] = options.depth if options.depth > 0 else None

@@ -59,7 +59,7 @@ def test_profile_depth(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (("--num_points", 10), "num_points = 10: k = 10 needs more points"),
+        (("--num_points", 10), "cloud 0 has 10 points, k = 10 needs at least 11"),
         (("--width", 0), "width = 0: it must be at least 1"),
         (("--width", 36, "--coarsest", 4), "odd width 9"),
     ],
