@@ -21,15 +21,16 @@ def pack_conv_weight(weight: Tensor, groups: int) -> Tensor:
     """
     out, size = weight.size(0) // groups, weight.size(1)
     packed = weight.reshape(groups, out, size, -1).permute(0, 3, 2, 1)
-    return _filled(packed).contiguous()
+    return fill_registers(packed).contiguous()
 
 
 def pack_conv_bias(bias: Tensor, groups: int) -> Tensor:
     """A bias ``[C_out]`` as :func:`grouped_conv` takes it, ``[groups, C_out / groups]``."""
-    return _filled(bias.reshape(groups, -1)).contiguous()
+    return fill_registers(bias.reshape(groups, -1)).contiguous()
 
 
-def _filled(x: Tensor) -> Tensor:
+def fill_registers(x: Tensor) -> Tensor:
+    """``x`` with zeros behind its last axis, up to whole vector registers of the CPU."""
     width = max(lanes(x), 1)
     return F.pad(x, (0, -x.size(-1) % width))
 

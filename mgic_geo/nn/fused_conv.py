@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mgic_geo.kernels import grouped_conv, pack_conv_bias, pack_conv_weight
 from mgic_geo.kernels._dispatch import fused_for, lanes
-from mgic_geo.kernels.grouped_conv import activate_, run_grouped_conv
+from mgic_geo.kernels.grouped_conv import activate_, fill_registers, run_grouped_conv
 from mgic_geo.nn.vision.squeeze_excite import SqueezeExcite
-
-# Inputs of groups that are joined: more zeros would cost more than registers half empty.
-_WIDEST_JOINED = 32
 
 
 class FusedConv(nn.Module):
@@ -56,7 +51,8 @@ class FusedConv(nn.Module):
         elif self.form == "dense":
             weight = weight.contiguous(memory_format=torch.channels_last)
         else:
-            weight = weight.reshape(-1, taps).t().contiguous()
+            weight = fill_registers(weight.reshape(-1, taps).t()).contiguous()
+            bias = None if bias is None else fill_registers(bias).contiguous()
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
 
@@ -69,15 +65,18 @@ class FusedConv(nn.Module):
             y: Tensor = run(x, self.weight, self.bias, residual, self.out, *shape, self.act)
             return y
         weight: Tensor = self.weight
+        bias = self.bias
         if self.form == "depthwise":
             if self._compiled(x):
                 y = fused_for(x).depthwise_conv_forward(
-                    x, weight, self.bias, residual, *shape, self.act
+                    x, weight, bias, residual, self.out, *shape, self.act
                 )
                 return y
             side = 2 * self.padding // self.dilation + 1
-            weight = weight.t().reshape(-1, 1, side, side)
-        y = F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+            channels = self.groups * self.out
+            weight = weight[:, :channels].t().reshape(-1, 1, side, side)
+            bias = None if bias is None else bias[:channels]
+        y = F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
         if residual is not None:
             y.add_(residual)
         return activate_(y, self.act)
@@ -98,12 +97,18 @@ class FusedConv(nn.Module):
 
 
 def _joined(weight: Tensor, groups: int) -> tuple[Tensor, int]:
-    """Weights of fewer groups, filled up with zeros, where groups of outputs fill no register."""
+    """Weights of fewer groups, filled up with zeros, where groups of outputs fill no register.
+
+    As many are joined as can be without more work: one product is a register of outputs.
+    """
     width, (total, size) = max(lanes(weight), 1), weight.shape[:2]
     out = total // groups
-    times = width // math.gcd(out, width)
-    if out > width or size == 1 or times * size > _WIDEST_JOINED or groups % times:
+    if size == 1:  # depthwise ones are vectors of channels as they are
         return weight, groups
+    fitting = [times for times in range(1, groups + 1) if groups % times == 0]
+    # [groups / times] * [registers] * [inputs]
+    works = {times: -(-times * out // width) * size for times in fitting}
+    times = min(fitting, key=lambda times: (works[times], -times))
     apart = weight.unflatten(0, (-1, times, out))  # [g, times, out, size, k, k]
     among = torch.eye(times, dtype=weight.dtype, device=weight.device)
     joined = torch.einsum("gtoskl,tu->gtouskl", apart, among)

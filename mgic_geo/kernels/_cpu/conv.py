@@ -111,11 +111,11 @@ def _depthwise_kernel(pixels, columns, multiplier, kind):
 
     @numba.njit(cache=True, nogil=True)
     def kernel(part, parts, x, weight, bias, residual, y, sizes, table, epilogue):
-        images, pixels_in, channels_in, channels = sizes
+        images, pixels_in, channels_in, channels, filled = sizes
         taps, count = table.shape[0], table.shape[1] - more
         xs = carray(_pointer(x, kind), (images * pixels_in, channels_in))
-        weights = carray(_pointer(weight, kind), (taps, channels))
-        shifts = carray(_pointer(bias, kind), (channels,))
+        weights = carray(_pointer(weight, kind), (taps, filled))
+        shifts = carray(_pointer(bias, kind), (filled,))
         rest = carray(_pointer(residual, kind), (images * count, channels))
         ys = carray(_pointer(y, kind), (images * count, channels))
         blocks = (count + pixels - 1) // pixels
@@ -170,42 +170,48 @@ def depthwise_conv_forward(
     weight: Tensor,
     bias: Tensor | None,
     residual: Tensor | None,
+    out: int,
     stride: int = 1,
     dilation: int = 1,
     act: str = "none",
 ) -> Tensor:
     """:func:`grouped_conv_forward` with filters of their own for each channel.
 
-    There must be whole registers of channels in the result.
-
     Args:
         x: ``[B, C, H, W]``, channels last.
-        weight: ``[taps, C_out]``, neighbouring ones for one channel of ``x``.
-        bias: ``[C_out]``.
+        weight: ``[taps, out * C]``, neighbouring ones for one channel of ``x``, the last axis
+            filled up to whole registers.
+        bias: ``[out * C]``, filled up likewise.
         residual: Added ahead of the activation.
+        out: Outputs of a channel, a divisor of a register's numbers.
         stride: Stride.
         dilation: Distance of the taps.
         act: As there.
     """
     epilogue = _epilogue(bias is not None, residual is not None, act)
     threads = torch.get_num_threads()
-    call = _depthwise_call(x.shape, x.dtype, weight.shape, stride, dilation, epilogue, threads)
+    call = _depthwise_call(
+        x.shape, x.dtype, weight.shape, out, stride, dilation, epilogue, threads
+    )  # fmt: skip
     return call(x, weight, bias, residual)
 
 
 @functools.lru_cache(1024)
 def _depthwise_call(
-    shape: tuple[int, ...], dtype: torch.dtype, weight: tuple[int, ...], stride: int,
+    shape: tuple[int, ...], dtype: torch.dtype, weight: tuple[int, ...], out: int, stride: int,
     dilation: int, epilogue: int, threads: int,
 ) -> _Call:  # fmt: skip
     batch, inputs, height, width = shape
-    taps, channels = weight
+    taps, filled = weight
+    channels = inputs * out
     table = _taps(height, width, int(taps**0.5), stride, dilation)
     to = (batch, channels, -(-height // stride), -(-width // stride))
     columns = 4
-    kernel = _depthwise_kernel(machine()[1] // columns, columns, channels // inputs, _TYPES[dtype])
+    kernel = _depthwise_kernel(machine()[1] // columns, columns, out, _TYPES[dtype])
     parts = parts_for(math.prod(to) * taps // 2, _PARTS)
-    return _Call(to, kernel, parts, ((batch, height * width, inputs, channels), table, epilogue))
+    return _Call(
+        to, kernel, parts, ((batch, height * width, inputs, channels, filled), table, epilogue)
+    )
 
 
 def grouped_conv_forward(

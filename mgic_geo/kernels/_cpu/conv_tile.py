@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -107,7 +106,8 @@ def depthwise_tile(
 ):  # fmt: skip
     """As :func:`conv_tile` with a filter a channel of the result, ``weights[tap, c]``.
 
-    Channel c reads channel c // ``multiplier``, a divisor of a register's lanes.
+    Channel c reads channel c // ``multiplier``, a divisor of a register's lanes. Weights and
+    ``bias`` are filled up to whole registers of channels.
     """
     height, widest, times = (v.literal_value for v in (pixels, columns, multiplier))
 
@@ -124,7 +124,8 @@ def depthwise_tile(
         taps, row = _height(o, rows, args[2]), o.columns(weights, args[5])
         ends = _epilogue(o, shifts, rest, target, after)
 
-        def filter_(column, width):
+        def filter_(column, width, left=None):
+            """``width`` registers from ``column`` on; of one alone only ``left`` may exist."""
             sums = [o.variables(width) for _ in range(height)]
             with o.loop(taps) as (t, _):
                 base = o.add(o.mul(t, row), column)
@@ -134,17 +135,18 @@ def depthwise_tile(
                     channel = builder.udiv(column, o.constant(times))
                     pixel = _pixel(o, image, nothing, at, origin_, stride, channel)
                     for v in range(width):
-                        value = o.repeat(pixel, v * o.lanes // times, times)
+                        value = o.repeat(pixel, v * o.lanes // times, times, left)
                         o.accumulate(value, w[v], sums[i][v])
             at = o.add(o.mul(first_, stride_out), column)
             ends(sums, count_, at, stride_out, column, builder.sub(stride_out, column))
 
-        registers = builder.udiv(stride_out, o.constant(o.lanes))
-        whole = builder.udiv(registers, o.constant(widest))
+        whole = builder.udiv(stride_out, o.constant(widest * o.lanes))
         with o.loop(whole) as (part, _):
             filter_(o.mul(part, widest * o.lanes), widest)
+        registers = o.ceil_div(stride_out, o.lanes)
         with o.loop(registers, o.mul(whole, widest)) as (part, _):
-            filter_(o.mul(part, o.lanes), 1)
+            column = o.mul(part, o.lanes)
+            filter_(column, 1, builder.sub(stride_out, column))
         return context.get_dummy_value()
 
     return types.void(
@@ -156,8 +158,6 @@ def depthwise_tile(
 def _epilogue(o, shifts, rest, target, after):
     """What happens to sums: + bias, + residual, activation, then they are stored."""
     builder = o.builder
-    # Apart from the sums: what is indexed does not stay in a register.
-    spare = o.variables(1)[0]
 
     def change(variables, how):
         for variable in variables:
@@ -197,15 +197,14 @@ def _epilogue(o, shifts, rest, target, after):
                 for i, v, place in cells:
                     o.store(builder.load(sums[i][v]), target, place)
             with part:
+                masks = [o.mask(builder.sub(lanes, o.constant(v * o.lanes))) for v in range(width)]
                 for i, v, place in cells:
                     with builder.if_then(builder.icmp_signed("<", o.constant(i), count)):
-                        left = builder.sub(lanes, o.constant(v * o.lanes))
-                        full = builder.icmp_signed(">=", left, o.constant(o.lanes))
                         with _asked(o, after, RESIDUAL):
-                            more = _load(o, rest, place, full, left, spare)
+                            more = o.load_part(rest, place, masks[v])
                             change([sums[i][v]], lambda value, more=more: builder.fadd(value, more))
                         activate([sums[i][v]])
-                        _store(o, builder.load(sums[i][v]), target, place, full, left, spare)
+                        o.store_part(builder.load(sums[i][v]), target, place, masks[v])
 
     return ends
 
@@ -232,33 +231,3 @@ def _relu6(o, value):
     value = o.relu(value)
     over = o.builder.fcmp_ordered(">", value, o.number(6.0))
     return o.builder.select(over, o.number(6.0), value)
-
-
-def _load(o, pointer, at, full, lanes, spare):
-    """A register, or its first ``lanes`` numbers with anything behind."""
-    found = o.variables(1)[0]
-    with o.builder.if_else(full) as (whole, part):
-        with whole:
-            o.builder.store(o.load(pointer, at), found)
-        with part:
-            with o.loop(lanes) as (lane, _):
-                number = o.builder.load(o.builder.gep(pointer, [o.add(at, lane)]))
-                o.builder.store(number, _lane(o, spare, lane))
-            o.builder.store(o.builder.load(spare), found)
-    return o.builder.load(found)
-
-
-def _store(o, value, pointer, at, full, lanes, spare):
-    with o.builder.if_else(full) as (whole, part):
-        with whole:
-            o.store(value, pointer, at)
-        with part:
-            o.builder.store(value, spare)
-            with o.loop(lanes) as (lane, _):
-                number = o.builder.load(_lane(o, spare, lane))
-                o.builder.store(number, o.builder.gep(pointer, [o.add(at, lane)]))
-
-
-def _lane(o, variable, lane):
-    place = o.builder.bitcast(variable, ir.PointerType(o.scalar))
-    return o.builder.gep(place, [lane])

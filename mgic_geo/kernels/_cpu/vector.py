@@ -101,6 +101,38 @@ class Emitter:
     def store(self, value: Any, pointer: Any, at: Any) -> None:
         self.builder.store(value, self._place(pointer, at, value.type), align=self.bytes)
 
+    def mask(self, count: Any, lanes: int | None = None) -> Any:
+        """Which of ``lanes`` numbers, by default of a register, are among the first ``count``."""
+        kind = ir.VectorType(INT, self.lanes if lanes is None else lanes)
+        order = ir.Constant(kind, list(range(kind.count)))
+        one = self.builder.insert_element(ir.Constant(kind, None), count, ir.IntType(32)(0))
+        return self.builder.icmp_signed("<", order, self._shuffle(one, one, [0] * kind.count))
+
+    def load_part(self, pointer: Any, at: Any, mask: Any) -> Any:
+        """The numbers that ``mask`` names, zeros in place of the others, which are not touched."""
+        kind = ir.VectorType(self.scalar, mask.type.count)
+        arguments = [kind.as_pointer(), ir.IntType(32), mask.type, kind]
+        load = self._masked("load", kind, ir.FunctionType(kind, arguments))
+        place = self._place(pointer, at, kind)
+        return self.builder.call(load, [place, self._align, mask, ir.Constant(kind, None)])
+
+    def store_part(self, value: Any, pointer: Any, at: Any, mask: Any) -> None:
+        """Stores the numbers that ``mask`` names."""
+        kind = value.type
+        arguments = [kind, kind.as_pointer(), ir.IntType(32), mask.type]
+        store = self._masked("store", kind, ir.FunctionType(ir.VoidType(), arguments))
+        self.builder.call(store, [value, self._place(pointer, at, kind), self._align, mask])
+
+    @property
+    def _align(self) -> Any:
+        return ir.Constant(ir.IntType(32), self.bytes)
+
+    def _masked(self, what: str, kind: Any, signature: Any) -> Any:
+        name = f"v{kind.count}f{8 * self.bytes}"
+        return cgutils.get_or_insert_function(
+            self.builder.module, signature, f"llvm.masked.{what}.{name}.p0{name}"
+        )
+
     def _place(self, pointer: Any, at: Any, kind: Any) -> Any:
         place = self.builder.gep(pointer, [self.constant(at)])
         return self.builder.bitcast(place, kind.as_pointer())
@@ -110,9 +142,16 @@ class Emitter:
         part = self.load(pointer, at, count)
         return self._shuffle(part, part, [lane % count for lane in range(self.lanes)])
 
-    def repeat(self, pointer: Any, at: Any, times: int) -> Any:
-        """Numbers each ``times`` over, a register full: ``a a b b c c d d`` for two."""
-        part = self.load(pointer, at, self.lanes // times)
+    def repeat(self, pointer: Any, at: Any, times: int, count: Any = None) -> Any:
+        """Numbers each ``times`` over, a register full: ``a a b b c c d d`` for two.
+
+        With ``count`` only so many of the register's numbers are looked up.
+        """
+        if count is None:
+            part = self.load(pointer, at, self.lanes // times)
+        else:
+            mask = self.mask(self.ceil_div(count, times), self.lanes // times)
+            part = self.load_part(pointer, at, mask)
         if times == 1:
             return part
         return self._shuffle(part, part, [lane // times for lane in range(self.lanes)])

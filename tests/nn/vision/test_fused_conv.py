@@ -74,8 +74,9 @@ def test_groups_that_fill_no_register_are_joined() -> None:
         pytest.skip("no compiled kernels here")
     joined = FusedConv(torch.randn(8 * width, 2, 3, 3), None, groups=4 * width)
     assert (joined.groups, joined.out) == (8, width)
-    # as many inputs as that would mean are more work than it saves
-    assert FusedConv(torch.randn(32, 32, 1, 1), None, groups=16).groups == 16
+    assert FusedConv(torch.randn(4 * width, 32, 1, 1), None, groups=8).groups == 4
+    # two of them would need two registers, and so twice the products
+    assert FusedConv(torch.randn(8 * (width - 1), 4, 1, 1), None, groups=8).groups == 8
 
 
 @pytest.mark.parametrize("groups", [1, 3])
