@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,6 +12,10 @@ from mgic_geo.kernels import grouped_conv, pack_conv_bias, pack_conv_weight
 from mgic_geo.kernels._dispatch import fused_for, lanes
 from mgic_geo.kernels.grouped_conv import activate_, fill_registers, run_grouped_conv
 from mgic_geo.nn.vision.squeeze_excite import SqueezeExcite
+
+# Bytes of a dense convolution's weight that stay in a core's cache from tile to tile. Larger ones
+# need what torch's own library does: tiles of the weight, too.
+_CACHE = 2**18
 
 
 class FusedConv(nn.Module):
@@ -81,10 +87,42 @@ class FusedConv(nn.Module):
             y.add_(residual)
         return activate_(y, self.act)
 
+    def record(self, program: Any, x: Any, residual: Any = None) -> Any:
+        """Writes itself down in a ``ProgramBuilder`` and returns the value that it gives.
+
+        What it takes is a convolution that :meth:`fits` its numbers' type.
+        """
+        if self.form == "depthwise":
+            write, weight, bias = program.depthwise_conv, self.weight, self.bias
+        else:
+            write, (weight, bias) = program.grouped_conv, self._packed()
+        shape = self.out, self.stride, self.dilation
+        return write(x, weight, bias, residual, *shape, self.act)
+
+    def fits(self, x: Tensor) -> bool:
+        """Whether a program for images like ``x`` may have it as a step."""
+        width = lanes(x)
+        if width == 0 or x.dtype != self.weight.dtype:
+            return False
+        if self.form == "dense":
+            return self.weight.numel() * self.weight.element_size() <= _CACHE
+        if self.form == "depthwise":
+            return self._compiled(x)
+        return self.weight.size(-1) == -(-self.out // width) * width
+
+    def _packed(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias as of a grouped convolution, which a dense one is with one group."""
+        if self.form == "grouped":
+            return self.weight, self.bias
+        bias = None if self.bias is None else pack_conv_bias(self.bias, 1)
+        return pack_conv_weight(self.weight, 1), bias
+
     def _compiled(self, x: Tensor) -> bool:
         """Whether vector code takes these channels."""
         width = 0 if torch.compiler.is_compiling() else lanes(x)
-        fits = width > 0 and self.weight.size(1) % width == 0 and width % self.out == 0
+        fits = (
+            width > 0 and self.weight.size(1) % width == 0 and self.out in fused_for(x).MULTIPLIERS
+        )
         return fits and x.dtype == self.weight.dtype
 
     def correct(self, fine: Tensor, delta: Tensor, norm: nn.Module) -> Tensor:
@@ -144,3 +182,11 @@ class FusedSqueezeExcite(nn.Module):
         hidden = torch.einsum("bgc,gci->bgi", mean, reduce).add_(reduce_bias).relu_()
         gate = torch.einsum("bgi,gic->bgc", hidden, expand).add_(expand_bias)
         return x * F.hardsigmoid(gate, inplace=True).flatten(1)[:, :, None, None]
+
+    def record(self, program: Any, x: Any) -> Any:
+        """See :meth:`FusedConv.record`."""
+        return program.squeeze_excite(x, list(self.maps))
+
+    def fits(self, x: Tensor) -> bool:
+        """See :meth:`FusedConv.fits`."""
+        return lanes(x) > 0 and x.dtype == self.maps[0].dtype

@@ -12,6 +12,7 @@ from mgic_geo.graph import DifferentialOperators
 from mgic_geo.kernels import diff_conv
 from mgic_geo.nn.conv import DiffGCNConv, EdgeConv
 from mgic_geo.nn.fused_conv import FusedConv, FusedSqueezeExcite
+from mgic_geo.nn.fused_stage import FusedStage
 from mgic_geo.nn.graph_block import Graph, GraphBlock
 from mgic_geo.nn.mgic import MGIC
 from mgic_geo.nn.mlp import DenseBlock
@@ -45,6 +46,13 @@ def _fused(module: nn.Module) -> nn.Module:
     for name, child in module.named_children():
         setattr(module, name, _fused(child))
     return module
+
+
+@_fused.register
+def _(module: nn.Sequential) -> nn.Module:
+    for name, child in module.named_children():
+        setattr(module, name, _fused(child))
+    return FusedStage(module) if FusedStage.takes(module) else module
 
 
 @_fused.register

@@ -1,6 +1,10 @@
 """The fused operators on the CPU, compiled by Numba at their first use and cached."""
 
-from mgic_geo.kernels._cpu.conv import depthwise_conv_forward, grouped_conv_forward
+from mgic_geo.kernels._cpu.conv import (
+    depthwise_conv_forward,
+    grouped_conv_forward,
+    squeeze_excite_forward,
+)
 from mgic_geo.kernels._cpu.correction import correction_backward, correction_forward
 from mgic_geo.kernels._cpu.diff_conv import (
     LARGEST_GROUP,
@@ -9,17 +13,22 @@ from mgic_geo.kernels._cpu.diff_conv import (
     diff_conv_plan,
 )
 from mgic_geo.kernels._cpu.diff_cycle import diff_cycle_backward, diff_cycle_forward
+from mgic_geo.kernels._cpu.interpreter import MULTIPLIERS
 from mgic_geo.kernels._cpu.norm import norm_act_backward, norm_act_forward
 from mgic_geo.kernels._cpu.pointwise import (
     pointwise_backward,
     pointwise_forward,
     pointwise_plan,
 )
-from mgic_geo.kernels._cpu.squeeze_excite import squeeze_excite_forward
+from mgic_geo.kernels._cpu.program import Program, ProgramBuilder, Value
 from mgic_geo.kernels._cpu.vector import machine
 
 __all__ = [
     "LARGEST_GROUP",
+    "MULTIPLIERS",
+    "Program",
+    "ProgramBuilder",
+    "Value",
     "correction_backward",
     "correction_forward",
     "depthwise_conv_forward",

@@ -4,63 +4,41 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numba
 import numpy as np
-import torch
-from torch import Tensor
-
-from mgic_geo.kernels._cpu.conv import rows_of
-from mgic_geo.kernels._cpu.pool import parts_for, run_parts
 
 
 @numba.njit(cache=True, nogil=True)
-def _kernel(part, parts, x, reduce, reduce_bias, expand, expand_bias, y):
-    images, pixels, channels = x.shape
-    groups, size, inner = reduce.shape
-    total, gate = np.empty(channels, x.dtype), np.empty(channels, x.dtype)
-    hidden = np.empty(inner, x.dtype)
-    for b in range(part * images // parts, (part + 1) * images // parts):
-        total[:] = 0
-        for p in range(pixels):
-            for c in range(channels):
-                total[c] += x[b, p, c]
-        for g in range(groups):
-            # along the last axis, which fills vector registers
-            hidden[:] = reduce_bias[g]
-            for c in range(size):
-                mean = total[g * size + c] / pixels
-                for i in range(inner):
-                    hidden[i] += reduce[g, c, i] * mean
-            own = gate[g * size : (g + 1) * size]
-            own[:] = expand_bias[g]
-            for i in range(inner):
-                h = max(hidden[i], 0)
-                for c in range(size):
-                    own[c] += expand[g, i, c] * h
-            for c in range(size):
-                own[c] = min(max(own[c] + 3, 0), 6) / 6
-        for p in range(pixels):
-            for c in range(channels):
-                y[b, p, c] = x[b, p, c] * gate[c]
+def mean_pixels(x, b, first, last, mean):
+    """The means over the pixels of ``x[b]``, of the channels from ``first`` to ``last``."""
+    total = np.zeros(last - first, x.dtype)
+    for p in range(x.shape[1]):
+        for c in range(last - first):
+            total[c] += x[b, p, first + c]
+    for c in range(last - first):
+        mean[b, first + c] = total[c] / x.shape[1]
 
 
-def squeeze_excite_forward(
-    x: Tensor, reduce: Tensor, reduce_bias: Tensor, expand: Tensor, expand_bias: Tensor
-) -> Tensor:
-    """``x`` times the hard sigmoid of two maps of its means, with a ReLU between.
+@numba.njit(cache=True, nogil=True)
+def gate_channels(mean, b, g, reduce, reduce_bias, expand, expand_bias, gate):
+    """The gates of group ``g`` of image ``b`` from its channels' means."""
+    size, inner = reduce.shape[1:]
+    hidden, own = reduce_bias[g].copy(), expand_bias[g].copy()
+    for c in range(size):
+        m = mean[b, g * size + c]
+        for i in range(inner):  # along the last axis, which fills vector registers
+            hidden[i] += reduce[g, c, i] * m
+    for i in range(inner):
+        h = max(hidden[i], 0)
+        for c in range(size):
+            own[c] += expand[g, i, c] * h
+    for c in range(size):
+        gate[b, g * size + c] = min(max(own[c] + 3, 0), 6) / 6
 
-    Args:
-        x: ``[B, C, H, W]``, channels last.
-        reduce: ``[groups, C / groups, squeezed / groups]``.
-        reduce_bias: ``[groups, squeezed / groups]``.
-        expand: ``[groups, squeezed / groups, C / groups]``.
-        expand_bias: ``[groups, C / groups]``.
-    """
-    y = torch.empty_like(x, memory_format=torch.channels_last)
-    shape = (x.size(0), -1, x.size(1))
-    weights: list[Any] = [t.detach().numpy() for t in (reduce, reduce_bias, expand, expand_bias)]
-    parts = min(parts_for(x.numel()), x.size(0))
-    run_parts(_kernel, parts, rows_of(x).reshape(shape), *weights, rows_of(y).reshape(shape))
-    return y
+
+@numba.njit(cache=True, nogil=True)
+def scale_pixels(x, b, first, last, gate, y):
+    """The pixels of ``x[b]`` from ``first`` to ``last``, times its gates."""
+    for p in range(first, last):
+        for c in range(x.shape[2]):
+            y[b, p, c] = x[b, p, c] * gate[b, c]

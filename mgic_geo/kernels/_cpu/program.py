@@ -1,0 +1,394 @@
+"""Chains of image operators as one call: steps, their memory, and who does what."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mgic_geo.kernels._cpu.conv_tile import BIAS, HARDSWISH, RELU, RELU6, RESIDUAL
+from mgic_geo.kernels._cpu.interpreter import (
+    COUNTERS,
+    FIELDS,
+    MULTIPLIERS,
+    PIXELS_1,
+    PIXELS_2,
+    PIXELS_3,
+    PIXELS_DEPTHWISE,
+    ROOM,
+    Field,
+    Kind,
+    interpret,
+)
+from mgic_geo.kernels._cpu.vector import lanes_of
+from mgic_geo.kernels._workers import run_all
+
+_ACTIVATIONS = {"none": 0, "relu": RELU, "hardswish": HARDSWISH, "relu6": RELU6}
+# Pixels for which a group's weights are fetched together.
+_PIXELS = 48
+# Products of a task: to take one costs as much as some hundreds.
+_PRODUCTS = 100_000
+# Numbers of a task of a step that only goes through memory.
+_NUMBERS = 8_192
+# Tasks a thread and step.
+_TASKS = 4
+# Where memory begins: a cache line.
+_ALIGN = 64
+# Has the type of tables.
+_ORDER = np.zeros(1, np.int32)
+# Values from outside have numbers of their own, which are also the places of their addresses.
+_INPUT, _SECOND, _OUTPUT, _ARENA = range(4)
+
+
+class Argument(NamedTuple):
+    """A tensor whose address stands in a step."""
+
+    tensor: Tensor
+    step: int
+    field: Field
+
+
+class Value(NamedTuple):
+    """What a step gives: its number, and its shape ``(B, C, H, W)``, stored channels last."""
+
+    index: int
+    shape: tuple[int, ...]
+
+
+@dataclass
+class _Step:
+    """A step whose operands have no addresses yet."""
+
+    numbers: dict[Field, int]
+    operands: dict[Field, Value]
+
+
+@dataclass
+class ProgramBuilder:
+    """Writes down image operators, one after the other.
+
+    Args:
+        shape: Of the input, ``(B, C, H, W)``.
+        dtype: Of all numbers, float32 or float64.
+        threads: How many threads will run it.
+    """
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    threads: int
+    steps: list[_Step] = field(default_factory=list)
+    tables: list[Any] = field(default_factory=list)
+    arguments: list[Argument] = field(default_factory=list)
+    values: int = _OUTPUT  # the first number that is no input's
+
+    @property
+    def input(self) -> Value:
+        return Value(_INPUT, tuple(self.shape))
+
+    def second_input(self, shape: Sequence[int]) -> Value:
+        """Another image from outside."""
+        return Value(_SECOND, tuple(shape))
+
+    def grouped_conv(
+        self, x: Value, weight: Tensor, bias: Tensor | None, residual: Value | None, out: int,
+        stride: int, dilation: int, act: str,
+    ) -> Value:  # fmt: skip
+        """See :func:`grouped_conv_forward`."""
+        groups, taps, size, filled = weight.shape
+        registers = -(-out // lanes_of(self.dtype.itemsize))
+        columns = 3 if registers == 3 else min(registers, 2)
+        pixels = {1: PIXELS_1, 2: PIXELS_2, 3: PIXELS_3}[columns]
+        shape, numbers = self._image(x, groups * out, taps, stride, dilation)
+        images, count = shape[0], shape[2] * shape[3]
+        tasks = self._tasks(images * count * groups * out * taps * size, _PRODUCTS)
+        block, chunk = -(-_PIXELS // pixels) * pixels, groups
+        if images * -(-count // block) < tasks and groups > 1:
+            chunk = max(groups * images * -(-count // block) // tasks, 1)
+        if images * -(-count // block) * -(-groups // chunk) < tasks:
+            block = max(count * images * groups // (chunk * tasks * pixels), 1) * pixels
+        numbers |= {
+            Field.KIND: (Kind.GROUPED_1, Kind.GROUPED_2, Kind.GROUPED_3)[columns - 1],
+            Field.GROUPS: groups,
+            Field.SIZE: size,
+            Field.OUT: out,
+            Field.FILLED: filled,
+            Field.BLOCK: block,
+            Field.CHUNK: chunk,
+            Field.TASKS: images * -(-count // block) * -(-groups // chunk),
+        }
+        return self._conv(x, weight, bias, residual, act, shape, numbers)
+
+    def depthwise_conv(
+        self, x: Value, weight: Tensor, bias: Tensor | None, residual: Value | None, out: int,
+        stride: int, dilation: int, act: str,
+    ) -> Value:  # fmt: skip
+        """See :func:`depthwise_conv_forward`."""
+        taps, filled = weight.shape
+        kinds = (Kind.DEPTHWISE_1, Kind.DEPTHWISE_2, Kind.DEPTHWISE_4)
+        channels = x.shape[1] * out
+        shape, numbers = self._image(x, channels, taps, stride, dilation)
+        images, count = shape[0], shape[2] * shape[3]
+        # a product is read for itself alone here, and takes four times as long
+        tasks = self._tasks(4 * images * count * channels * taps, _PRODUCTS)
+        block = max(images * count // (tasks * PIXELS_DEPTHWISE), 1) * PIXELS_DEPTHWISE
+        numbers |= {
+            Field.KIND: kinds[MULTIPLIERS.index(out)],
+            Field.SIZE: x.shape[1],
+            Field.OUT: channels,
+            Field.FILLED: filled,
+            Field.BLOCK: block,
+            Field.TASKS: images * -(-count // block),
+        }
+        return self._conv(x, weight, bias, residual, act, shape, numbers)
+
+    def subtract(self, x: Value, y: Value) -> Value:
+        """``x - y``."""
+        size = math.prod(x.shape)
+        block = -(-size // self._tasks(size, _NUMBERS))
+        numbers = {
+            Field.KIND: Kind.SUBTRACT,
+            Field.IMAGES: x.shape[0],
+            Field.PIXELS: x.shape[2] * x.shape[3],
+            Field.OUT: x.shape[1],
+            Field.BLOCK: block,
+            Field.TASKS: -(-size // block),
+        }
+        return self._add(numbers, {Field.X: x, Field.REST: y}, x.shape)
+
+    def squeeze_excite(self, x: Value, maps: Sequence[Tensor]) -> Value:
+        """See :func:`squeeze_excite_forward`."""
+        images, channels, height, width = x.shape
+        groups, _, inner = maps[0].shape
+        count, tasks = height * width, self._tasks(math.prod(x.shape), _NUMBERS)
+        chunk = -(-channels * images // tasks) if images < tasks else channels
+        chunk = min(-(-chunk // 16) * 16, channels)
+        shared = {
+            Field.IMAGES: images,
+            Field.PIXELS: count,
+            Field.OUT: channels,
+            Field.GROUPS: groups,
+            Field.CHUNK: chunk,
+        }
+        means = {Field.KIND: Kind.MEAN, Field.TASKS: images * -(-channels // chunk)}
+        small = (images, channels, 1, 1)
+        mean = self._add({**shared, **means}, {Field.X: x}, small)
+        gates = {
+            Field.KIND: Kind.GATE,
+            Field.TASKS: images * groups,
+            Field.FILLED: inner,
+        }
+        for m, place in zip(maps, (Field.WEIGHT, Field.BIAS, Field.WEIGHT_2, Field.BIAS_2)):
+            self._argue(m, place)
+        gate = self._add({**shared, **gates}, {Field.X: mean}, small)
+        block = -(-count * images // tasks) if images < tasks else count
+        scales = {
+            Field.KIND: Kind.SCALE,
+            Field.BLOCK: block,
+            Field.TASKS: images * -(-count // block),
+        }
+        return self._add({**shared, **scales}, {Field.X: x, Field.REST: gate}, x.shape)
+
+    def build(self, output: Value) -> Plan:
+        """The plan that ends with ``output``, a step's value."""
+        places, size = _place_values(self.steps, output, self.dtype.itemsize)
+        places |= {_INPUT: (_INPUT, 0), _SECOND: (_SECOND, 0), output.index: (_OUTPUT, 0)}
+        table = np.zeros((len(self.steps), FIELDS), np.int64)
+        widest = 1
+        for row, step in zip(table, self.steps):
+            for name, number in step.numbers.items():
+                row[name] = number
+            for name, value in step.operands.items():
+                row[name : name + 2] = places[value.index]
+                widest = max(widest, value.shape[1])
+        zeros = torch.zeros(widest, dtype=self.dtype).numpy()
+        where = [(a.step, a.field) for a in self.arguments]
+        return Plan(
+            table, where, output.shape, self.dtype, size, zeros, self.threads, self.tables
+        )  # fmt: skip
+
+    def _argue(self, tensor: Tensor, place: Field) -> None:
+        """Makes ``tensor`` an argument of the next step."""
+        self.arguments.append(Argument(tensor, len(self.steps), place))
+
+    def _image(
+        self, x: Value, channels: int, taps: int, stride: int, dilation: int
+    ) -> tuple[tuple[int, ...], dict[Field, int]]:
+        """Shape of a convolution's result, and what all convolutions have in their steps."""
+        images, _, height, width = x.shape
+        table = taps_of(height, width, math.isqrt(taps), stride, dilation)
+        self.tables.append(table)
+        shape = (images, channels, -(-height // stride), -(-width // stride))
+        return shape, {
+            Field.IMAGES: images,
+            Field.PIXELS_IN: height * width,
+            Field.PIXELS: shape[2] * shape[3],
+            Field.TAPS: taps,
+            Field.TABLE: table.ctypes.data,
+        }
+
+    def _conv(
+        self, x: Value, weight: Tensor, bias: Tensor | None, residual: Value | None, act: str,
+        shape: tuple[int, ...], numbers: dict[Field, int],
+    ) -> Value:  # fmt: skip
+        operands = {Field.X: x}
+        numbers[Field.EPILOGUE] = _ACTIVATIONS[act]
+        self._argue(weight, Field.WEIGHT)
+        if bias is not None:
+            self._argue(bias, Field.BIAS)
+            numbers[Field.EPILOGUE] |= BIAS
+        if residual is not None:
+            operands[Field.REST] = residual
+            numbers[Field.EPILOGUE] |= RESIDUAL
+        return self._add(numbers, operands, shape)
+
+    def _tasks(self, work: int, least: int) -> int:
+        """In how many tasks some work is shared."""
+        return 1 if self.threads == 1 else min(max(work // least, 1), _TASKS * self.threads)
+
+    def _add(
+        self, numbers: dict[Field, int], operands: dict[Field, Value], shape: tuple[int, ...]
+    ) -> Value:
+        value = Value(self.values, tuple(shape))
+        self.values += 1
+        self.steps.append(_Step(numbers, {**operands, Field.Y: value}))
+        return value
+
+
+@dataclass
+class Plan:
+    """Steps in which only the addresses are open; made by :class:`ProgramBuilder`.
+
+    Args:
+        steps: Rows of numbers, see :mod:`~mgic_geo.kernels._cpu.interpreter`.
+        where: Step and field of each argument.
+        shape: Of the result.
+        dtype: Of all numbers.
+        size: Bytes of memory for what lies between input and result.
+        zeros: As many as the widest pixel has channels.
+        threads: How many threads run it.
+        tables: Index tables whose addresses are in ``steps``.
+    """
+
+    steps: Any
+    where: list[tuple[int, Field]]
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    size: int
+    zeros: Any
+    threads: int
+    tables: list[Any]
+
+    def bind(self, arguments: Sequence[Tensor]) -> Any:
+        """Steps with the addresses of contiguous tensors, which must outlive them."""
+        steps = self.steps.copy()
+        for tensor, place in zip(arguments, self.where, strict=True):
+            steps[place] = tensor.data_ptr()
+        return steps
+
+    def run(
+        self, steps: Any, x: Tensor, second: Tensor | None = None, space: Space | None = None
+    ) -> Tensor:
+        """Runs bound steps.
+
+        Args:
+            steps: From :meth:`bind`.
+            x: The input, channels last.
+            second: The second input, likewise.
+            space: Memory from :meth:`make_space` that nobody else uses meanwhile.
+        """
+        y = torch.empty(self.shape, dtype=self.dtype, memory_format=torch.channels_last)
+        space = self.make_space() if space is None else space
+        bases, counters = space.bases, space.counters
+        bases[_INPUT], bases[_OUTPUT] = x.data_ptr(), y.data_ptr()
+        if second is not None:
+            bases[_SECOND] = second.data_ptr()
+        counters.fill(0)
+        task = (steps, counters, bases, self.zeros, _ORDER)
+        run_all(interpret, [task] * self.threads, self.threads)
+        return y
+
+    def make_space(self) -> Space:
+        arena = torch.empty(self.size, dtype=torch.uint8)
+        bases = np.array([0, 0, 0, arena.data_ptr()], np.int64)
+        return Space(arena, bases, np.zeros(len(self.steps) * COUNTERS, np.int64))
+
+
+class Space(NamedTuple):
+    """What one run of a plan writes to."""
+
+    arena: Tensor
+    bases: Any
+    counters: Any
+
+
+class Program:
+    """A plan with its tensors, for many runs.
+
+    Args:
+        plan: The steps.
+        arguments: Contiguous tensors, in the order of the steps.
+    """
+
+    def __init__(self, plan: Plan, arguments: Sequence[Tensor]) -> None:
+        self._plan = plan
+        self._arguments = list(arguments)  # their addresses are in the steps
+        self._steps = plan.bind(self._arguments)
+        # One for each run under way: several threads may use a network.
+        self._spaces: list[Space] = []
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Runs it on an input of the plan's shape and type, stored channels last."""
+        space = self._spaces.pop() if self._spaces else self._plan.make_space()
+        y = self._plan.run(self._steps, x, None, space)
+        self._spaces.append(space)
+        return y
+
+
+@functools.lru_cache(256)
+def taps_of(height: int, width: int, side: int, stride: int, dilation: int) -> Any:
+    """The pixel under each tap for each pixel of the result, ``[taps, H_out * W_out + more]``.
+
+    -1 outside of the image; some more at the end repeat the last, so that a tile may read on.
+    """
+    pad = dilation * (side // 2)
+    places = []
+    for size in (height, width):
+        start = np.arange(-(-size // stride)) * stride - pad
+        at = start + np.arange(side)[:, None] * dilation
+        places.append(np.where((at >= 0) & (at < size), at, -1))
+    rows, columns = places[0][:, None, :, None], places[1][None, :, None, :]
+    table = np.where((rows < 0) | (columns < 0), -1, rows * width + columns)
+    table = table.reshape(side * side, -1)
+    more = np.repeat(table[:, -1:], ROOM, axis=1)
+    return np.ascontiguousarray(np.concatenate([table, more], axis=1).astype(np.int32))
+
+
+def _place_values(
+    steps: Sequence[_Step], output: Value, itemsize: int
+) -> tuple[dict[int, tuple[int, int]], int]:
+    """Where each value lies, the first gap that fits while it lives, and the size of it all."""
+    last = {value.index: i for i, step in enumerate(steps) for value in step.operands.values()}
+    places: dict[int, tuple[int, int]] = {}
+    taken: list[tuple[int, int, int]] = []  # begin, end, last step
+    size = 0
+    for i, step in enumerate(steps):
+        value = step.operands[Field.Y]
+        if value.index == output.index:
+            continue
+        taken = sorted(t for t in taken if t[2] >= i)
+        need = -(-math.prod(value.shape) * itemsize // _ALIGN) * _ALIGN
+        begin = 0
+        for start, end, _ in taken:
+            if begin + need <= start:
+                break
+            begin = max(begin, end)
+        places[value.index] = (_ARENA, begin)
+        taken.append((begin, begin + need, last[value.index]))
+        size = max(size, begin + need)
+    return places, size
