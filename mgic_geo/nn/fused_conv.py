@@ -71,7 +71,7 @@ class FusedConv(nn.Module):
             y: Tensor = run(x, self.weight, self.bias, residual, self.out, *shape, self.act)
             return y
         weight: Tensor = self.weight
-        bias = self.bias
+        bias: Tensor | None = self.bias
         if self.form == "depthwise":
             if self._compiled(x):
                 y = fused_for(x).depthwise_conv_forward(
@@ -92,12 +92,9 @@ class FusedConv(nn.Module):
 
         What it takes is a convolution that :meth:`fits` its numbers' type.
         """
-        if self.form == "depthwise":
-            write, weight, bias = program.depthwise_conv, self.weight, self.bias
-        else:
-            write, (weight, bias) = program.grouped_conv, self._packed()
+        write = program.depthwise_conv if self.form == "depthwise" else program.grouped_conv
         shape = self.out, self.stride, self.dilation
-        return write(x, weight, bias, residual, *shape, self.act)
+        return write(x, *self._packed(), residual, *shape, self.act)
 
     def fits(self, x: Tensor) -> bool:
         """Whether a program for images like ``x`` may have it as a step."""
@@ -112,7 +109,7 @@ class FusedConv(nn.Module):
 
     def _packed(self) -> tuple[Tensor, Tensor | None]:
         """Weight and bias as of a grouped convolution, which a dense one is with one group."""
-        if self.form == "grouped":
+        if self.form != "dense":
             return self.weight, self.bias
         bias = None if self.bias is None else pack_conv_bias(self.bias, 1)
         return pack_conv_weight(self.weight, 1), bias

@@ -26,7 +26,8 @@ class FusedStage(nn.Sequential):
 
     On the CPU, for each shape of the input, all steps and their memory are planned once, and all
     threads go through them together. Elsewhere, in other types, while torch compiles, or with hooks
-    inside, it is the plain sequence, which computes the same.
+    inside, it is the plain sequence, which computes the same. Its parts are those of the beginning:
+    weights may change in place, but to put other modules in, fuse anew.
 
     Args:
         blocks: The sequence; see :meth:`takes`.
@@ -34,7 +35,13 @@ class FusedStage(nn.Sequential):
 
     def __init__(self, blocks: nn.Sequential) -> None:
         super().__init__(*blocks)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Programs hold the addresses of weights, and those of dense ones in another order."""
         self._programs: dict[Any, Any] = {}
+        self._parts: list[nn.Module] = []
+        self._copied: list[Tensor] = []
 
     @staticmethod
     def takes(blocks: nn.Sequential) -> bool:
@@ -47,9 +54,14 @@ class FusedStage(nn.Sequential):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        if torch.compiler.is_compiling() or x.requires_grad or x.dim() != 4 or self._is_watched():
+        if torch.compiler.is_compiling() or x.dim() != 4:
             return self._plain(x)
-        key = x.shape, x.dtype, x.device, torch.get_num_threads()
+        if not self._parts:
+            self._list_parts()
+        if any(part._forward_hooks or part._forward_pre_hooks for part in self._parts):
+            return self._plain(x)
+        versions = tuple(0 if t.is_inference() else t._version for t in self._copied)
+        key = x.shape, x.dtype, x.device, torch.get_num_threads(), versions
         if key not in self._programs:
             if len(self._programs) >= _MOST_PROGRAMS:
                 self._programs.clear()
@@ -60,21 +72,19 @@ class FusedStage(nn.Sequential):
         y: Tensor = program(x.contiguous(memory_format=torch.channels_last))
         return y
 
+    def _list_parts(self) -> None:
+        self._parts = list(self.modules())[1:]
+        dense = [m for m in self._parts if isinstance(m, FusedConv) and m.form == "dense"]
+        self._copied = [p for conv in dense for p in conv.parameters()]
+
     def _plain(self, x: Tensor) -> Tensor:
         y: Tensor = super().forward(x)
         return y
 
-    def _is_watched(self) -> bool:
-        return any(
-            part._forward_hooks or part._forward_pre_hooks
-            for part in self.modules()
-            if part is not self
-        )
-
     def _program(self, x: Tensor) -> Any:
         """The program for images like ``x``; None where there is none."""
         fused = fused_for(x)
-        steps = [part for part in self.modules() if type(part) in _STEPS]
+        steps = [part for part in self._parts if isinstance(part, _STEPS)]
         if fused is None or not all(part.fits(x) for part in steps):
             return None
         builder = fused.ProgramBuilder(x.shape, x.dtype, torch.get_num_threads())
@@ -84,8 +94,8 @@ class FusedStage(nn.Sequential):
             if node.op == "placeholder":
                 values[node] = builder.input
             elif node.op == "call_module":
-                part = self.get_submodule(str(node.target))
-                is_step = type(part) in _STEPS
+                part: Any = self.get_submodule(str(node.target))
+                is_step = isinstance(part, _STEPS)
                 values[node] = part.record(builder, *given) if is_step else given[0]
             elif node.op == "call_function":
                 assert node.target is operator.sub
@@ -96,12 +106,12 @@ class FusedStage(nn.Sequential):
         return fused.Program(plan, arguments)
 
     def _apply(self, *args: Any, **kwargs: Any) -> FusedStage:
-        self._programs.clear()  # they hold the addresses of the old weights
         super()._apply(*args, **kwargs)
+        self._forget()
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_programs": {}}
+        return {**self.__dict__, "_programs": {}, "_parts": [], "_copied": []}
 
 
 class _Tracer(fx.Tracer):

@@ -57,7 +57,7 @@ class Argument(NamedTuple):
 class Value(NamedTuple):
     """What a step gives: its number, and its shape ``(B, C, H, W)``, stored channels last."""
 
-    index: int
+    number: int
     shape: tuple[int, ...]
 
 
@@ -150,7 +150,7 @@ class ProgramBuilder:
     def subtract(self, x: Value, y: Value) -> Value:
         """``x - y``."""
         size = math.prod(x.shape)
-        block = -(-size // self._tasks(size, _NUMBERS))
+        block = max(-(-size // self._tasks(size, _NUMBERS)), 1)
         numbers = {
             Field.KIND: Kind.SUBTRACT,
             Field.IMAGES: x.shape[0],
@@ -166,8 +166,8 @@ class ProgramBuilder:
         images, channels, height, width = x.shape
         groups, _, inner = maps[0].shape
         count, tasks = height * width, self._tasks(math.prod(x.shape), _NUMBERS)
-        chunk = -(-channels * images // tasks) if images < tasks else channels
-        chunk = min(-(-chunk // 16) * 16, channels)
+        share = max(tasks // max(images, 1), 1)  # tasks an image
+        chunk = min(-(-channels // (16 * share)) * 16, channels)
         shared = {
             Field.IMAGES: images,
             Field.PIXELS: count,
@@ -186,7 +186,7 @@ class ProgramBuilder:
         for m, place in zip(maps, (Field.WEIGHT, Field.BIAS, Field.WEIGHT_2, Field.BIAS_2)):
             self._argue(m, place)
         gate = self._add({**shared, **gates}, {Field.X: mean}, small)
-        block = -(-count * images // tasks) if images < tasks else count
+        block = -(-count // share)
         scales = {
             Field.KIND: Kind.SCALE,
             Field.BLOCK: block,
@@ -197,14 +197,14 @@ class ProgramBuilder:
     def build(self, output: Value) -> Plan:
         """The plan that ends with ``output``, a step's value."""
         places, size = _place_values(self.steps, output, self.dtype.itemsize)
-        places |= {_INPUT: (_INPUT, 0), _SECOND: (_SECOND, 0), output.index: (_OUTPUT, 0)}
+        places |= {_INPUT: (_INPUT, 0), _SECOND: (_SECOND, 0), output.number: (_OUTPUT, 0)}
         table = np.zeros((len(self.steps), FIELDS), np.int64)
         widest = 1
         for row, step in zip(table, self.steps):
             for name, number in step.numbers.items():
                 row[name] = number
             for name, value in step.operands.items():
-                row[name : name + 2] = places[value.index]
+                row[name : name + 2] = places[value.number]
                 widest = max(widest, value.shape[1])
         zeros = torch.zeros(widest, dtype=self.dtype).numpy()
         where = [(a.step, a.field) for a in self.arguments]
@@ -373,13 +373,13 @@ def _place_values(
     steps: Sequence[_Step], output: Value, itemsize: int
 ) -> tuple[dict[int, tuple[int, int]], int]:
     """Where each value lies, the first gap that fits while it lives, and the size of it all."""
-    last = {value.index: i for i, step in enumerate(steps) for value in step.operands.values()}
+    last = {value.number: i for i, step in enumerate(steps) for value in step.operands.values()}
     places: dict[int, tuple[int, int]] = {}
     taken: list[tuple[int, int, int]] = []  # begin, end, last step
     size = 0
     for i, step in enumerate(steps):
         value = step.operands[Field.Y]
-        if value.index == output.index:
+        if value.number == output.number:
             continue
         taken = sorted(t for t in taken if t[2] >= i)
         need = -(-math.prod(value.shape) * itemsize // _ALIGN) * _ALIGN
@@ -388,7 +388,7 @@ def _place_values(
             if begin + need <= start:
                 break
             begin = max(begin, end)
-        places[value.index] = (_ARENA, begin)
-        taken.append((begin, begin + need, last[value.index]))
+        places[value.number] = (_ARENA, begin)
+        taken.append((begin, begin + need, last[value.number]))
         size = max(size, begin + need)
     return places, size
