@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 import pytest
 import torch
+import torch.nn.functional as F
 
+from mgic_geo.kernels import pack_conv_weight
 from mgic_geo.kernels._dispatch import fused_for, kernel_backend
 
 if kernel_backend() != "numba":
@@ -35,6 +38,26 @@ def test_no_value_is_written_over_while_it_lives(seed: int) -> None:
     for a, b in pairs:
         values.append(values[a] - values[b])
     assert torch.equal(plan.run(plan.bind([]), x), values[-1])
+
+
+def test_a_convolution_does_not_write_over_what_its_other_pixels_read() -> None:
+    torch.manual_seed(0)
+    weight = torch.randn(16, 8, 3, 3, dtype=torch.float64)
+    builder = ProgramBuilder((2, 16, 9, 9), torch.float64, 1)
+    packed = pack_conv_weight(weight, 2)
+    values = [builder.subtract(builder.input, builder.input)]
+    values.append(builder.subtract(builder.input, values[0]))
+    conv = partial(builder.grouped_conv, weight=packed, bias=None, out=8, stride=1, dilation=1)
+    values.append(conv(values[1], residual=values[1], act="relu"))  # reads and adds one value
+    values.append(conv(values[2], residual=values[0], act="none"))  # adds another, its last use
+    values.append(builder.subtract(values[3], builder.input))
+    plan = builder.build(values[-1])
+    x = torch.randn(2, 16, 9, 9, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+    y = F.conv2d(x, weight, None, 1, 1, 1, 2).add(x).relu()
+    expected = F.conv2d(y, weight, None, 1, 1, 1, 2) - x
+    arguments = [argument.tensor for argument in builder.arguments]
+    torch.testing.assert_close(plan.run(plan.bind(arguments), x), expected)
+    assert plan.size == 3 * x.numel() * 8  # the last two results replace older ones
 
 
 def test_memory_is_used_again() -> None:

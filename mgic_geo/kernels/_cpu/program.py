@@ -291,40 +291,40 @@ class Plan:
             steps[place] = tensor.data_ptr()
         return steps
 
-    def run(
-        self, steps: Any, x: Tensor, second: Tensor | None = None, space: Space | None = None
-    ) -> Tensor:
+    def run(self, steps: Any, x: Tensor, second: Tensor | None = None) -> Tensor:
         """Runs bound steps.
 
         Args:
             steps: From :meth:`bind`.
             x: The input, channels last.
             second: The second input, likewise.
-            space: Memory from :meth:`make_space` that nobody else uses meanwhile.
         """
         y = torch.empty(self.shape, dtype=self.dtype, memory_format=torch.channels_last)
-        space = self.make_space() if space is None else space
-        bases, counters = space.bases, space.counters
-        bases[_INPUT], bases[_OUTPUT] = x.data_ptr(), y.data_ptr()
-        if second is not None:
-            bases[_SECOND] = second.data_ptr()
-        counters.fill(0)
-        task = (steps, counters, bases, self.zeros, _ORDER)
+        arena = _take_arena(self.size)
+        addresses = [0, 0, y.data_ptr(), arena.data_ptr()]
+        addresses[_INPUT] = x.data_ptr()
+        addresses[_SECOND] = 0 if second is None else second.data_ptr()
+        counters = np.zeros(len(self.steps) * COUNTERS, np.int64)
+        task = (steps, counters, np.array(addresses, np.int64), self.zeros, _ORDER)
         run_all(interpret, [task] * self.threads, self.threads)
+        if self.size <= _KEPT:
+            _arenas.append(arena)
         return y
 
-    def make_space(self) -> Space:
-        arena = torch.empty(self.size, dtype=torch.uint8)
-        bases = np.array([0, 0, 0, arena.data_ptr()], np.int64)
-        return Space(arena, bases, np.zeros(len(self.steps) * COUNTERS, np.int64))
+
+# Memory of runs that have ended, which the next ones take: fresh pages cost more than many steps.
+_arenas: list[Tensor] = []
+# Bytes above which it is given back.
+_KEPT = 2**26
 
 
-class Space(NamedTuple):
-    """What one run of a plan writes to."""
-
-    arena: Tensor
-    bases: Any
-    counters: Any
+def _take_arena(size: int) -> Tensor:
+    """Memory that nobody else uses, as much as asked for or more."""
+    try:
+        arena = _arenas.pop()
+    except IndexError:  # the first run, or others are under way
+        arena = torch.empty(0, dtype=torch.uint8)
+    return arena if arena.numel() >= size else torch.empty(size, dtype=torch.uint8)
 
 
 class Program:
@@ -339,15 +339,10 @@ class Program:
         self._plan = plan
         self._arguments = list(arguments)  # their addresses are in the steps
         self._steps = plan.bind(self._arguments)
-        # One for each run under way: several threads may use a network.
-        self._spaces: list[Space] = []
 
     def __call__(self, x: Tensor) -> Tensor:
         """Runs it on an input of the plan's shape and type, stored channels last."""
-        space = self._spaces.pop() if self._spaces else self._plan.make_space()
-        y = self._plan.run(self._steps, x, None, space)
-        self._spaces.append(space)
-        return y
+        return self._plan.run(self._steps, x)
 
 
 @functools.lru_cache(256)
@@ -375,20 +370,39 @@ def _place_values(
     """Where each value lies, the first gap that fits while it lives, and the size of it all."""
     last = {value.number: i for i, step in enumerate(steps) for value in step.operands.values()}
     places: dict[int, tuple[int, int]] = {}
-    taken: list[tuple[int, int, int]] = []  # begin, end, last step
+    living: dict[int, tuple[int, int]] = {}  # begin and end of values
     size = 0
     for i, step in enumerate(steps):
         value = step.operands[Field.Y]
-        if value.number == output.number:
-            continue
-        taken = sorted(t for t in taken if t[2] >= i)
-        need = -(-math.prod(value.shape) * itemsize // _ALIGN) * _ALIGN
-        begin = 0
-        for start, end, _ in taken:
-            if begin + need <= start:
-                break
-            begin = max(begin, end)
-        places[value.number] = (_ARENA, begin)
-        taken.append((begin, begin + need, last[value.number]))
-        size = max(size, begin + need)
+        if value.number != output.number:
+            heir = next((v for v in _replaced(step) if v in living and last[v] == i), None)
+            if heir is None:
+                need = -(-math.prod(value.shape) * itemsize // _ALIGN) * _ALIGN
+                begin = 0
+                for start, end in sorted(living.values()):
+                    if begin + need <= start:
+                        break
+                    begin = max(begin, end)
+                living[value.number] = begin, begin + need
+                size = max(size, begin + need)
+            else:
+                living[value.number] = living.pop(heir)
+            places[value.number] = _ARENA, living[value.number][0]
+        living = {v: room for v, room in living.items() if last[v] > i}
     return places, size
+
+
+def _replaced(step: _Step) -> list[int]:
+    """Values of the result's shape that are read at the place of a number alone, and so may be
+    written over by it."""
+    fields = {
+        Kind.SUBTRACT: (Field.X, Field.REST),
+        Kind.SCALE: (Field.X,),
+        Kind.MEAN: (),
+        Kind.GATE: (),
+    }
+    kind, x = Kind(step.numbers[Field.KIND]), step.operands[Field.X].number
+    if kind in fields:
+        return [step.operands[f].number for f in fields[kind]]
+    rest = step.operands.get(Field.REST)  # a convolution's residual
+    return [] if rest is None or rest.number == x else [rest.number]
