@@ -26,7 +26,9 @@ class FusedConv(nn.Module):
         bias: ``[C_out]``.
         stride: Stride in both directions.
         dilation: Distance of the filter's taps.
-        groups: Groups of channels.
+        groups: Groups of channels. Groups whose outputs fill no vector register are joined where
+            that costs no product; their weights among each other are zeros, so that there what is
+            infinite or NaN spreads.
         act: ``"none"``, ``"relu"``, ``"relu6"`` or ``"hardswish"``.
     """
 
@@ -47,33 +49,38 @@ class FusedConv(nn.Module):
         self.out = weight.size(0) // self.groups
         self.padding = dilation * (weight.size(-1) // 2)
         taps = weight.size(2) * weight.size(3)
-        # Dense convolutions are what torch's own library is best at.
-        self.form = "dense"
-        if self.groups > 1:
-            self.form = "depthwise" if weight.size(1) == 1 else "grouped"
-        if self.form == "grouped":
-            weight = pack_conv_weight(weight, groups)
-            bias = None if bias is None else pack_conv_bias(bias, groups)
-        elif self.form == "dense":
+        self.form = "grouped"
+        if groups == 1 and weight.numel() * weight.element_size() > _CACHE:
+            self.form = "dense"
             weight = weight.contiguous(memory_format=torch.channels_last)
-        else:
+        elif groups > 1 and weight.size(1) == 1:
+            self.form = "depthwise"
             weight = fill_registers(weight.reshape(-1, taps).t()).contiguous()
             bias = None if bias is None else fill_registers(bias).contiguous()
+        else:
+            # three axes: channels_last would put four in another order
+            weight = pack_conv_weight(weight, groups).flatten(0, 1)
+            bias = None if bias is None else pack_conv_bias(bias, groups)
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
 
     @torch.no_grad()
-    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """Applies it to images; ``residual`` is added ahead of the activation."""
+    def forward(self, x: Any, residual: Any = None) -> Any:
+        """Applies it to images; ``residual`` is added ahead of the activation.
+
+        What is no tensor is a value of a program that is being written down, and so is the result.
+        """
+        if not isinstance(x, Tensor):
+            return self._write(x, residual)
         shape = self.stride, self.dilation
         if self.form == "grouped":
             run = grouped_conv if torch.compiler.is_compiling() else run_grouped_conv
-            y: Tensor = run(x, self.weight, self.bias, residual, self.out, *shape, self.act)
+            y: Tensor = run(x, self._maps, self.bias, residual, self.out, *shape, self.act)
             return y
         weight: Tensor = self.weight
         bias: Tensor | None = self.bias
         if self.form == "depthwise":
-            if self._compiled(x):
+            if not torch.compiler.is_compiling() and self.fits(x):
                 y = fused_for(x).depthwise_conv_forward(
                     x, weight, bias, residual, self.out, *shape, self.act
                 )
@@ -87,40 +94,27 @@ class FusedConv(nn.Module):
             y.add_(residual)
         return activate_(y, self.act)
 
-    def record(self, program: Any, x: Any, residual: Any = None) -> Any:
-        """Writes itself down in a ``ProgramBuilder`` and returns the value that it gives.
+    @property
+    def _maps(self) -> Tensor:
+        """The packed weight of a grouped convolution, ``[groups, taps, in, out]``."""
+        return self.weight.unflatten(0, (self.groups, -1))
 
-        What it takes is a convolution that :meth:`fits` its numbers' type.
-        """
-        write = program.depthwise_conv if self.form == "depthwise" else program.grouped_conv
-        shape = self.out, self.stride, self.dilation
-        return write(x, *self._packed(), residual, *shape, self.act)
+    def _write(self, x: Any, residual: Any) -> Any:
+        """The value of a further step of a program."""
+        rest = self.bias, residual, self.out, self.stride, self.dilation, self.act
+        if self.form == "depthwise":
+            return x.builder.depthwise_conv(x, self.weight, *rest)
+        return x.builder.grouped_conv(x, self._maps, *rest)
 
     def fits(self, x: Tensor) -> bool:
-        """Whether a program for images like ``x`` may have it as a step."""
+        """Whether vector code takes it for images like ``x``, and so a program as a step."""
         width = lanes(x)
-        if width == 0 or x.dtype != self.weight.dtype:
+        if width == 0 or x.dtype != self.weight.dtype or self.form == "dense":
             return False
-        if self.form == "dense":
-            return self.weight.numel() * self.weight.element_size() <= _CACHE
         if self.form == "depthwise":
-            return self._compiled(x)
+            whole = self.weight.size(1) == -(-self.groups * self.out // width) * width
+            return whole and width % self.out == 0 and self.out in fused_for(x).MULTIPLIERS
         return self.weight.size(-1) == -(-self.out // width) * width
-
-    def _packed(self) -> tuple[Tensor, Tensor | None]:
-        """Weight and bias as of a grouped convolution, which a dense one is with one group."""
-        if self.form != "dense":
-            return self.weight, self.bias
-        bias = None if self.bias is None else pack_conv_bias(self.bias, 1)
-        return pack_conv_weight(self.weight, 1), bias
-
-    def _compiled(self, x: Tensor) -> bool:
-        """Whether vector code takes these channels."""
-        width = 0 if torch.compiler.is_compiling() else lanes(x)
-        fits = (
-            width > 0 and self.weight.size(1) % width == 0 and self.out in fused_for(x).MULTIPLIERS
-        )
-        return fits and x.dtype == self.weight.dtype
 
     def correct(self, fine: Tensor, delta: Tensor, norm: nn.Module) -> Tensor:
         """As :meth:`mgic_geo.nn.Prolongation.correct`, with the norm folded in."""
@@ -169,7 +163,10 @@ class FusedSqueezeExcite(nn.Module):
         self.maps = nn.ParameterList(nn.Parameter(m, requires_grad=False) for m in maps)
 
     @torch.no_grad()
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Any) -> Any:
+        """Scales images, or writes that down; see :meth:`FusedConv.forward`."""
+        if not isinstance(x, Tensor):
+            return x.builder.squeeze_excite(x, list(self.maps))
         reduce, reduce_bias, expand, expand_bias = self.maps
         fused = None if torch.compiler.is_compiling() else fused_for(x)
         if fused is not None and x.dtype == reduce.dtype:
@@ -179,10 +176,6 @@ class FusedSqueezeExcite(nn.Module):
         hidden = torch.einsum("bgc,gci->bgi", mean, reduce).add_(reduce_bias).relu_()
         gate = torch.einsum("bgi,gic->bgc", hidden, expand).add_(expand_bias)
         return x * F.hardsigmoid(gate, inplace=True).flatten(1)[:, :, None, None]
-
-    def record(self, program: Any, x: Any) -> Any:
-        """See :meth:`FusedConv.record`."""
-        return program.squeeze_excite(x, list(self.maps))
 
     def fits(self, x: Tensor) -> bool:
         """See :meth:`FusedConv.fits`."""

@@ -38,7 +38,7 @@ def fuse(model: nn.Module) -> nn.Module:
         The copy, in eval mode, without gradients. Its outputs are those of ``model.eval()`` up to
         rounding.
     """
-    return _fused(copy.deepcopy(model).eval()).requires_grad_(False)
+    return _fused(copy.deepcopy(model).eval()).eval().requires_grad_(False)
 
 
 @functools.singledispatch
@@ -52,7 +52,7 @@ def _fused(module: nn.Module) -> nn.Module:
 def _(module: nn.Sequential) -> nn.Module:
     for name, child in module.named_children():
         setattr(module, name, _fused(child))
-    return FusedStage(module) if FusedStage.takes(module) else module
+    return FusedStage.of(module) if FusedStage.takes(module) else module
 
 
 @_fused.register

@@ -91,3 +91,16 @@ def test_torch_sees_through() -> None:
         (x, *packed, residual, 16, 1, 1, "relu"),
     ):
         torch.library.opcheck(grouped_conv, args, test_utils=["test_schema", "test_faketensor"])
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    x, weight, bias, residual = make(SHAPES[2], torch.float32)
+    packed = pack_conv_weight(weight, 3), pack_conv_bias(bias, 3)
+    for image, rest in (
+        (x[:, 1:], None),
+        (x, residual[:1]),
+        (x, residual[..., 1:]),
+        (x, residual.double()),
+    ):
+        with pytest.raises((ValueError, RuntimeError)):
+            run_grouped_conv(image, *packed, rest, 7, 1, 2)

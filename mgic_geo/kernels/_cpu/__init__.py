@@ -20,7 +20,7 @@ from mgic_geo.kernels._cpu.pointwise import (
     pointwise_forward,
     pointwise_plan,
 )
-from mgic_geo.kernels._cpu.program import Program, ProgramBuilder, Value
+from mgic_geo.kernels._cpu.program import Program, ProgramBuilder
 from mgic_geo.kernels._cpu.vector import machine
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "MULTIPLIERS",
     "Program",
     "ProgramBuilder",
-    "Value",
     "correction_backward",
     "correction_forward",
     "depthwise_conv_forward",

@@ -106,10 +106,14 @@ def _run(
 ) -> Tensor:
     threads = torch.get_num_threads()
     key = (*key, x.shape, x.dtype, threads)
+    if second is not None:
+        if second.dtype != x.dtype:
+            raise ValueError(f"a residual of {second.dtype} for an image of {x.dtype}")
+        key = (*key, second.shape)
     plan = _plans.get(key)
     if plan is None:
         if len(_plans) >= _MOST_PLANS:
-            _plans.clear()
+            _plans.pop(next(iter(_plans)), None)  # the oldest
         plan = _plans[key] = make(ProgramBuilder(x.shape, x.dtype, threads))
     arguments = [tensor.contiguous() for tensor in arguments]
     x = x.contiguous(memory_format=torch.channels_last)

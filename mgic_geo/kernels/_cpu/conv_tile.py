@@ -123,6 +123,8 @@ def depthwise_tile(
         steps = o.columns(rows, args[2])
         taps, row = _height(o, rows, args[2]), o.columns(weights, args[5])
         ends = _epilogue(o, shifts, rest, target, after)
+        if times > o.lanes:  # a register has not that many numbers; nobody comes here
+            return context.get_dummy_value()
 
         def filter_(column, width, left=None):
             """``width`` registers from ``column`` on; of one alone only ``left`` may exist."""

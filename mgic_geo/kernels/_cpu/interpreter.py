@@ -66,12 +66,37 @@ FIELDS = len(Field) + 3  # three of them are pairs
 # Counters of a step, apart from those of the next one.
 COUNTERS = 16
 
-_KIND, _TASKS, _X, _REST, _Y = (int(f) for f in list(Field)[:5])
-_WEIGHT, _BIAS, _WEIGHT_2, _BIAS_2, _TABLE = (int(f) for f in list(Field)[5:10])
-_IMAGES, _PIXELS_IN, _PIXELS, _TAPS, _GROUPS = (int(f) for f in list(Field)[10:15])
-_SIZE, _OUT, _FILLED, _BLOCK, _CHUNK, _EPILOGUE = (int(f) for f in list(Field)[15:])
-_GROUPED_1, _GROUPED_2, _GROUPED_3, _DEPTHWISE_1, _DEPTHWISE_2 = range(5)
-_DEPTHWISE_4, _SUBTRACT, _MEAN, _GATE, _SCALE = range(5, 10)
+# Plain numbers, which compiled code takes as constants.
+_KIND = int(Field.KIND)
+_TASKS = int(Field.TASKS)
+_X = int(Field.X)
+_REST = int(Field.REST)
+_Y = int(Field.Y)
+_WEIGHT = int(Field.WEIGHT)
+_BIAS = int(Field.BIAS)
+_WEIGHT_2 = int(Field.WEIGHT_2)
+_BIAS_2 = int(Field.BIAS_2)
+_TABLE = int(Field.TABLE)
+_IMAGES = int(Field.IMAGES)
+_PIXELS_IN = int(Field.PIXELS_IN)
+_PIXELS = int(Field.PIXELS)
+_TAPS = int(Field.TAPS)
+_GROUPS = int(Field.GROUPS)
+_SIZE = int(Field.SIZE)
+_OUT = int(Field.OUT)
+_FILLED = int(Field.FILLED)
+_BLOCK = int(Field.BLOCK)
+_CHUNK = int(Field.CHUNK)
+_EPILOGUE = int(Field.EPILOGUE)
+_GROUPED_1 = int(Kind.GROUPED_1)
+_GROUPED_2 = int(Kind.GROUPED_2)
+_GROUPED_3 = int(Kind.GROUPED_3)
+_DEPTHWISE_1 = int(Kind.DEPTHWISE_1)
+_DEPTHWISE_2 = int(Kind.DEPTHWISE_2)
+_DEPTHWISE_4 = int(Kind.DEPTHWISE_4)
+_SUBTRACT = int(Kind.SUBTRACT)
+_MEAN = int(Kind.MEAN)
+_GATE = int(Kind.GATE)
 
 
 @intrinsic
@@ -85,7 +110,7 @@ def _pointer(typing, address, kind):
     return pointer(types.int64, kind), generate
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def interpret(steps, counters, bases, zeros, order):
     """Runs all steps, together with any number of threads that do the same.
 
@@ -117,18 +142,18 @@ def interpret(steps, counters, bases, zeros, order):
         wait_for(counters, begun + 1, tasks)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _operand(step, field, bases, zeros, shape):
     return carray(_pointer(bases[step[field]] + step[field + 1], zeros), shape)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _table(step, order):
     """The pixel under each tap, some more at the end of each row."""
     return carray(_pointer(step[_TABLE], order), (step[_TAPS], step[_PIXELS] + ROOM))
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _grouped(step, task, bases, zeros, order):
     images, groups, size, out = step[_IMAGES], step[_GROUPS], step[_SIZE], step[_OUT]
     count, pixels_in, filled = step[_PIXELS], step[_PIXELS_IN], step[_FILLED]
@@ -164,7 +189,7 @@ def _grouped(step, task, bases, zeros, order):
                 )  # fmt: skip
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _depthwise(step, task, bases, zeros, order):
     images, channels_in, channels = step[_IMAGES], step[_SIZE], step[_OUT]
     count, pixels_in, filled = step[_PIXELS], step[_PIXELS_IN], step[_FILLED]
@@ -197,7 +222,7 @@ def _depthwise(step, task, bases, zeros, order):
             )  # fmt: skip
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _subtract(step, task, bases, zeros):
     count = step[_IMAGES] * step[_PIXELS] * step[_OUT]
     x = _operand(step, _X, bases, zeros, (count,))
@@ -207,7 +232,7 @@ def _subtract(step, task, bases, zeros):
         y[i] = x[i] - rest[i]
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _squeeze_excite(step, task, bases, zeros):
     images, count, channels = step[_IMAGES], step[_PIXELS], step[_OUT]
     groups, inner, block, chunk = step[_GROUPS], step[_FILLED], step[_BLOCK], step[_CHUNK]
@@ -219,7 +244,7 @@ def _squeeze_excite(step, task, bases, zeros):
         mean_pixels(x, task // chunks, first, min(first + chunk, channels), mean)
     elif step[_KIND] == _GATE:
         mean = _operand(step, _X, bases, zeros, (images, channels))
-        gate = _operand(step, _Y, bases, zeros, (images, channels))
+        gate = _operand(step, _Y, bases, zeros, (images, channels + groups * inner))
         size = channels // groups
         reduce = carray(_pointer(step[_WEIGHT], zeros), (groups, size, inner))
         reduce_bias = carray(_pointer(step[_BIAS], zeros), (groups, inner))
@@ -229,7 +254,7 @@ def _squeeze_excite(step, task, bases, zeros):
         gate_channels(mean, b, g, reduce, reduce_bias, expand, expand_bias, gate)
     else:
         x = _operand(step, _X, bases, zeros, (images, count, channels))
-        gate = _operand(step, _REST, bases, zeros, (images, channels))
+        gate = _operand(step, _REST, bases, zeros, (images, channels + groups * inner))
         y = _operand(step, _Y, bases, zeros, (images, count, channels))
         blocks = (count + block - 1) // block
         first = task % blocks * block

@@ -54,11 +54,22 @@ class Argument(NamedTuple):
     field: Field
 
 
-class Value(NamedTuple):
-    """What a step gives: its number, and its shape ``(B, C, H, W)``, stored channels last."""
+@dataclass(frozen=True)
+class Value:
+    """What a step gives, stored channels last.
 
+    Args:
+        builder: Where it was written down.
+        number: Which one it is.
+        shape: ``(B, C, H, W)``.
+    """
+
+    builder: ProgramBuilder
     number: int
     shape: tuple[int, ...]
+
+    def __sub__(self, other: Value) -> Value:
+        return self.builder.subtract(self, other)
 
 
 @dataclass
@@ -89,11 +100,11 @@ class ProgramBuilder:
 
     @property
     def input(self) -> Value:
-        return Value(_INPUT, tuple(self.shape))
+        return Value(self, _INPUT, tuple(self.shape))
 
     def second_input(self, shape: Sequence[int]) -> Value:
         """Another image from outside."""
-        return Value(_SECOND, tuple(shape))
+        return Value(self, _SECOND, tuple(shape))
 
     def grouped_conv(
         self, x: Value, weight: Tensor, bias: Tensor | None, residual: Value | None, out: int,
@@ -101,6 +112,7 @@ class ProgramBuilder:
     ) -> Value:  # fmt: skip
         """See :func:`grouped_conv_forward`."""
         groups, taps, size, filled = weight.shape
+        _check(x.shape[1] == groups * size, f"{x.shape[1]} channels for {groups} groups of {size}")
         registers = -(-out // lanes_of(self.dtype.itemsize))
         columns = 3 if registers == 3 else min(registers, 2)
         pixels = {1: PIXELS_1, 2: PIXELS_2, 3: PIXELS_3}[columns]
@@ -132,6 +144,9 @@ class ProgramBuilder:
         taps, filled = weight.shape
         kinds = (Kind.DEPTHWISE_1, Kind.DEPTHWISE_2, Kind.DEPTHWISE_4)
         channels = x.shape[1] * out
+        lanes = lanes_of(self.dtype.itemsize)
+        fits = filled == -(-channels // lanes) * lanes
+        _check(fits, f"{x.shape[1]} channels for filters of about {filled // out}")
         shape, numbers = self._image(x, channels, taps, stride, dilation)
         images, count = shape[0], shape[2] * shape[3]
         # a product is read for itself alone here, and takes four times as long
@@ -173,20 +188,22 @@ class ProgramBuilder:
             Field.PIXELS: count,
             Field.OUT: channels,
             Field.GROUPS: groups,
+            Field.FILLED: inner,
             Field.CHUNK: chunk,
         }
         means = {Field.KIND: Kind.MEAN, Field.TASKS: images * -(-channels // chunk)}
-        small = (images, channels, 1, 1)
-        mean = self._add({**shared, **means}, {Field.X: x}, small)
+        size = maps[0].size(1)
+        _check(channels == groups * size, f"{channels} channels for {groups} groups of {size}")
+        mean = self._add({**shared, **means}, {Field.X: x}, (images, channels, 1, 1))
         gates = {
             Field.KIND: Kind.GATE,
             Field.TASKS: images * groups,
-            Field.FILLED: inner,
         }
         for m, place in zip(maps, (Field.WEIGHT, Field.BIAS, Field.WEIGHT_2, Field.BIAS_2)):
             self._argue(m, place)
-        gate = self._add({**shared, **gates}, {Field.X: mean}, small)
-        block = -(-count // share)
+        room = (images, channels + groups * inner, 1, 1)
+        gate = self._add({**shared, **gates}, {Field.X: mean}, room)
+        block = max(-(-count // share), 1)
         scales = {
             Field.KIND: Kind.SCALE,
             Field.BLOCK: block,
@@ -206,7 +223,7 @@ class ProgramBuilder:
             for name, value in step.operands.items():
                 row[name : name + 2] = places[value.number]
                 widest = max(widest, value.shape[1])
-        zeros = torch.zeros(widest, dtype=self.dtype).numpy()
+        zeros = torch.zeros(widest, dtype=self.dtype, device="cpu").numpy()
         where = [(a.step, a.field) for a in self.arguments]
         return Plan(
             table, where, output.shape, self.dtype, size, zeros, self.threads, self.tables
@@ -243,6 +260,7 @@ class ProgramBuilder:
             self._argue(bias, Field.BIAS)
             numbers[Field.EPILOGUE] |= BIAS
         if residual is not None:
+            _check(residual.shape == shape, f"a residual of {residual.shape} for {shape}")
             operands[Field.REST] = residual
             numbers[Field.EPILOGUE] |= RESIDUAL
         return self._add(numbers, operands, shape)
@@ -254,7 +272,7 @@ class ProgramBuilder:
     def _add(
         self, numbers: dict[Field, int], operands: dict[Field, Value], shape: tuple[int, ...]
     ) -> Value:
-        value = Value(self.values, tuple(shape))
+        value = Value(self, self.values, tuple(shape))
         self.values += 1
         self.steps.append(_Step(numbers, {**operands, Field.Y: value}))
         return value
@@ -299,7 +317,9 @@ class Plan:
             x: The input, channels last.
             second: The second input, likewise.
         """
-        y = torch.empty(self.shape, dtype=self.dtype, memory_format=torch.channels_last)
+        y = torch.empty(
+            self.shape, dtype=self.dtype, device="cpu", memory_format=torch.channels_last
+        )  # fmt: skip
         arena = _take_arena(self.size)
         addresses = [0, 0, y.data_ptr(), arena.data_ptr()]
         addresses[_INPUT] = x.data_ptr()
@@ -307,7 +327,7 @@ class Plan:
         counters = np.zeros(len(self.steps) * COUNTERS, np.int64)
         task = (steps, counters, np.array(addresses, np.int64), self.zeros, _ORDER)
         run_all(interpret, [task] * self.threads, self.threads)
-        if self.size <= _KEPT:
+        if 0 < self.size <= _KEPT:
             _arenas.append(arena)
         return y
 
@@ -320,11 +340,20 @@ _KEPT = 2**26
 
 def _take_arena(size: int) -> Tensor:
     """Memory that nobody else uses, as much as asked for or more."""
-    try:
-        arena = _arenas.pop()
-    except IndexError:  # the first run, or others are under way
-        arena = torch.empty(0, dtype=torch.uint8)
-    return arena if arena.numel() >= size else torch.empty(size, dtype=torch.uint8)
+    if 0 < size <= _KEPT:
+        try:
+            arena = _arenas.pop()
+        except IndexError:  # the first run, or others are under way
+            pass
+        else:
+            if arena.numel() >= size:
+                return arena
+    return torch.empty(size, dtype=torch.uint8, device="cpu")
+
+
+def _check(fits: bool, what: str) -> None:
+    if not fits:
+        raise ValueError(f"{what}: it is an image of another network")
 
 
 class Program:
@@ -354,14 +383,14 @@ def taps_of(height: int, width: int, side: int, stride: int, dilation: int) -> A
     pad = dilation * (side // 2)
     places = []
     for size in (height, width):
-        start = np.arange(-(-size // stride)) * stride - pad
-        at = start + np.arange(side)[:, None] * dilation
+        start = np.arange(-(-size // stride), dtype=np.int32) * stride - pad
+        at = start + np.arange(side, dtype=np.int32)[:, None] * dilation
         places.append(np.where((at >= 0) & (at < size), at, -1))
     rows, columns = places[0][:, None, :, None], places[1][None, :, None, :]
     table = np.where((rows < 0) | (columns < 0), -1, rows * width + columns)
     table = table.reshape(side * side, -1)
     more = np.repeat(table[:, -1:], ROOM, axis=1)
-    return np.ascontiguousarray(np.concatenate([table, more], axis=1).astype(np.int32))
+    return np.ascontiguousarray(np.concatenate([table, more], axis=1), np.int32)
 
 
 def _place_values(
