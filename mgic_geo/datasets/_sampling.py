@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from mgic_geo._processors import usable_processors
 from mgic_geo.errors import DataError, MgicGeoError
 from mgic_geo.io import Mesh, check_cloud, read_cloud_or_mesh
 from mgic_geo.transforms import farthest_point_sample, poisson_disk, sample_surface
@@ -166,7 +167,7 @@ def _sample_chunks(
 ) -> Generator[list[_Result], None, None]:
     """This process takes chunks from the front, the others, once started, from the back."""
     front, back = 0, len(chunks)
-    most = (_processors() if workers is None else workers) - 1
+    most = (usable_processors() if workers is None else workers) - 1
     pool: ProcessPoolExecutor | None = None
     futures: dict[int, Future[list[_Result]]] = {}
     start = time.monotonic()
@@ -214,9 +215,3 @@ def _no_main_module() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

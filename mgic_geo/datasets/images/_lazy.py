@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mgic_geo._processors import usable_processors
 from mgic_geo.datasets._cache import build_once, cache_path
 from mgic_geo.datasets._sampling import progress_bar
 from mgic_geo.datasets.images._base import ImageDataset
@@ -145,7 +146,7 @@ class LazyImages(ImageDataset):
 
     def _faults(self, progress: bool | None, strict: bool) -> Iterator[tuple[int, str]]:
         with (
-            ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+            ThreadPoolExecutor(min(8, usable_processors())) as pool,
             progress_bar(progress, total=len(self), desc="Checking", unit=" images") as bar,
         ):
             for start in range(0, len(self), _AT_ONCE):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
+from mgic_geo._processors import usable_processors
 from mgic_geo.models import WeightsInfo
 from mgic_geo.training.config import TrainConfig
 from mgic_geo.training.data import Splits
@@ -90,7 +90,7 @@ class Task(ABC):
 
     def _num_workers(self) -> int:
         workers = self.config.workers
-        return min(os.cpu_count() or 1, 8) if workers is None else workers
+        return min(usable_processors(), 8) if workers is None else workers
 
 
 def class_weights(label: Tensor, num_classes: int, balance: float) -> Tensor | None:
