@@ -108,6 +108,8 @@ class TrainConfig:
         memory_format: ``contiguous`` or ``channels_last``, of images.
         seed: Seed of weights, order and augmentation.
         mixed_precision: ``no``, ``bf16`` or ``fp16``.
+        ema: Decay a step of an exponential moving average of the weights and of the statistics of
+            norms; the average is what is evaluated and kept as ``best``. 0 for none.
         compile: Compile the model.
         out: Run folder; ``runs/<data>-<model>`` if not given.
         resume: Go on with the run in that folder.
@@ -146,6 +148,7 @@ class TrainConfig:
     memory_format: str = "contiguous"
     seed: int = 0
     mixed_precision: str = "no"
+    ema: float = 0.0
     compile: bool = False
     out: str | None = None
     resume: bool = False
@@ -168,6 +171,7 @@ class TrainConfig:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 *others, last = choices
+            ("ema", 0.99999),
                 text = f"{', '.join(others)} or {last}"
                 raise MgicGeoError(f"{name} = {getattr(self, name)!r}: use {text}")
         if self.k >= round(self.num_points * (1.0 - self.augment.drop)):

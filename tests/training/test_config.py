@@ -45,6 +45,7 @@ def test_yaml_file_gives_the_config_back(
         ({"batch_size": -1}, "batch_size = -1"),
         ({"val_fraction": 1.0}, "val_fraction = 1.0"),
         ({"dropout": -0.1}, "dropout = -0.1"),
+        ({"ema": 1.0}, "ema = 1.0"),
         ({"steps_per_epoch": 0}, "steps_per_epoch = 0"),
         ({"workers": -1}, "workers = -1"),
         ({"optimizer": "adam"}, "optimizer = 'adam': use adamw or sgd"),

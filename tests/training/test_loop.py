@@ -3,12 +3,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from mgic_geo.models import create_model, load_model
-from mgic_geo.training import Splits, TrainConfig, evaluate_clouds, predict_logits, train
+from mgic_geo.training import (
+    Splits,
+    TrainConfig,
+    evaluate_clouds,
+    loop,
+    predict_logits,
+    train,
+)
 from mgic_geo.training.optim import parameter_groups
 from mgic_geo.training.tasks.base import class_weights
 
@@ -68,6 +77,32 @@ def test_best_epoch_is_kept(config: Config, splits: Splits, tmp_path: Path) -> N
     assert splits.val is not None
     matrix, _ = evaluate_clouds(model, splits.val, 3)
     assert round(matrix.mean_class_accuracy, 6) == max(scores)
+
+
+def test_moving_average_is_what_is_kept(
+    config: Config, splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_step, seen = loop._Trainer._step, []
+
+    def watched(trainer: loop._Trainer, *args: Any) -> Any:
+        tally = run_step(trainer, *args)
+        seen.append({name: t.clone() for name, t in trainer.bare.state_dict().items()})
+        return tally
+
+    monkeypatch.setattr(loop._Trainer, "_step", watched)
+    result = train(config(epochs=2, ema=0.25), replace(splits, val=None))
+    assert len(seen) == 6
+    kept, last = (load_file(tmp_path / f"run/{name}.safetensors") for name in ("best", "last"))
+    for name, value in result.model.state_dict().items():
+        if not value.is_floating_point():  # batches that a norm has counted
+            continue
+        mean = seen[0][name]
+        for step, state in enumerate(seen[1:], start=1):
+            decay = min(0.25, (1 + step) / (10 + step))
+            mean = decay * mean + (1 - decay) * state[name]
+        torch.testing.assert_close(value, mean)
+        assert torch.equal(value, kept[name])
+        assert torch.equal(seen[-1][name], last[name])
 
 
 def test_without_a_validation_part_the_last_epoch_is_kept(config: Config, splits: Splits) -> None:
