@@ -45,6 +45,10 @@ class AugmentConfig:
         flip: Probability of mirroring each horizontal axis.
         jitter: Standard deviation of the noise on coordinates, in radii of the cloud.
         drop: Largest share of the points that is left out, drawn anew for each batch.
+        drop_min: Smallest share of the points that is left out. Of clouds with many points it makes
+            every step cheap, on other points each time.
+        cut_mix: Probability that a batch is mixed by
+            :func:`~mgic_geo.transforms.cut_mix_clouds`, clouds and labels.
     """
 
     scale: float = 0.1
@@ -53,9 +57,11 @@ class AugmentConfig:
     flip: float = 0.5
     jitter: float = 0.01
     drop: float = 0.2
+    drop_min: float = 0.0
+    cut_mix: float = 0.0
 
     def __post_init__(self) -> None:
-        tops = {"scale": 0.99, "flip": 1.0, "drop": 0.99}
+        tops = {"scale": 0.99, "flip": 1.0, "drop": 0.99, "drop_min": self.drop, "cut_mix": 1.0}
         for name, value in vars(self).items():
             if not 0.0 <= value <= tops.get(name, math.inf):
                 raise MgicGeoError(
@@ -102,14 +108,14 @@ class TrainConfig:
         class_balance: Weighs a shape in the loss by the size of its class to this power, negated: 0
             counts every shape alike, 1 every class.
         clip_norm: Largest norm of the gradient; 0 for no limit.
+        ema: Decay a step of an exponential moving average of the weights and of the statistics of
+            norms; the average is what is evaluated and kept as ``best``. 0 for none.
         augment: Random changes of the training clouds.
         image: Sizes, normalisation and random changes of images.
         workers: Processes that decode images; by default one a core, at most 8.
         memory_format: ``contiguous`` or ``channels_last``, of images.
         seed: Seed of weights, order and augmentation.
         mixed_precision: ``no``, ``bf16`` or ``fp16``.
-        ema: Decay a step of an exponential moving average of the weights and of the statistics of
-            norms; the average is what is evaluated and kept as ``best``. 0 for none.
         compile: Compile the model.
         out: Run folder; ``runs/<data>-<model>`` if not given.
         resume: Go on with the run in that folder.
@@ -142,13 +148,13 @@ class TrainConfig:
     label_smoothing: float = 0.1
     class_balance: float = 0.0
     clip_norm: float = 1.0
+    ema: float = 0.0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     image: ImageConfig = field(default_factory=ImageConfig)
     workers: int | None = None
     memory_format: str = "contiguous"
     seed: int = 0
     mixed_precision: str = "no"
-    ema: float = 0.0
     compile: bool = False
     out: str | None = None
     resume: bool = False
@@ -165,13 +171,13 @@ class TrainConfig:
             ("warmup", 1.0),
             ("dropout", 0.99),
             ("class_balance", 1.0),
+            ("ema", 0.99999),
         ):
             if not 0.0 <= getattr(self, name) <= top:
                 raise MgicGeoError(f"{name} = {getattr(self, name)}: it must be in [0, {top}]")
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 *others, last = choices
-            ("ema", 0.99999),
                 text = f"{', '.join(others)} or {last}"
                 raise MgicGeoError(f"{name} = {getattr(self, name)!r}: use {text}")
         if self.k >= round(self.num_points * (1.0 - self.augment.drop)):

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from mgic_geo.models import create_model, load_model
 from mgic_geo.training import (
+    AugmentConfig,
     Splits,
     TrainConfig,
     evaluate_clouds,
@@ -19,6 +20,7 @@ from mgic_geo.training import (
     train,
 )
 from mgic_geo.training.optim import parameter_groups
+from mgic_geo.training.tasks import make_task
 from mgic_geo.training.tasks.base import class_weights
 
 Config = Callable[..., TrainConfig]
@@ -45,6 +47,23 @@ def test_balance_gives_small_classes_their_share() -> None:
     shares = [float(equal[label[label == c]].sum()) for c in (0, 1, 3)]
     assert shares == pytest.approx([6.0, 6.0, 6.0])
     assert float(root[1] / root[0]) == pytest.approx(3**0.5)
+
+
+def test_mixed_clouds_have_mixed_targets(config: Config, splits: Splits) -> None:
+    task = make_task(
+        config(augment=AugmentConfig(drop=0.0, cut_mix=1.0)), splits, torch.device("cpu")
+    )
+    label = splits.train.label[:8]
+    pos, target = task.batch((splits.train.pos[:8], label), torch.Generator().manual_seed(0))
+    assert pos.shape == (8, 64, 3)
+    torch.testing.assert_close(target.sum(dim=1), torch.ones(8))
+    share = 1.0 - target[torch.arange(8), label]
+    mixed = share[share > 0.0]  # the rest has a partner of its own class
+    assert len(mixed) > 0
+    torch.testing.assert_close(mixed, mixed[:1].expand_as(mixed))
+    right, count = task.tally(target, target)
+    assert (int(right), count) == (8, 8)
+    assert task.loss(100.0 * target, target).isfinite()
 
 
 def test_it_learns(config: Config, splits: Splits) -> None:
