@@ -62,6 +62,8 @@ class PointClassifier(nn.Module):
         aggregate: The last MLP before the pooling sees the outputs of all six graph layers side by
             side, as in `DGCNN <https://arxiv.org/abs/1801.07829>`_, not that of the last alone.
         embedding: Channels of that MLP's output, ``width`` if not given.
+        embedding_groups: Groups of that MLP: with as many times the channels it has the weights and
+            the work of a dense one, and the head sees more of them.
         pool: How nodes are pooled: ``"max"``, or ``"max_mean"`` for maximum and mean side by side.
         dilation: The last three G-convs take every ``dilation``-th of the ``k * dilation`` nearest
             neighbours, and so see farther at the same cost, as in `DeepGCNs
@@ -89,6 +91,7 @@ class PointClassifier(nn.Module):
         embedding: int | None = None,
         pool: str = "max",
         dilation: int = 1,
+        embedding_groups: int = 1,
     ) -> None:
         super().__init__()
         embedding = width if embedding is None else embedding
@@ -124,7 +127,8 @@ class PointClassifier(nn.Module):
         self.mix1 = DenseBlock(width, width)
         self.stage2 = stage(3)
         layers = 1 + len(self.stage1) + len(self.stage2)
-        self.mix2 = DenseBlock(layers * width if aggregate else width, embedding)
+        nodes = layers * width if aggregate else width
+        self.mix2 = DenseBlock(nodes, embedding, embedding_groups)
         pooled = embedding if pool == "max" else 2 * embedding
         self.head = MLP([pooled, width, width, width], dropout=dropout)
         self.fc = nn.Linear(width, num_classes) if num_classes else nn.Identity()

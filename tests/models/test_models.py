@@ -200,6 +200,7 @@ def test_transfers_stay_positive_averages(name: str) -> None:
         {"dropout": 0.5},
         {"aggregate": True},
         {"embedding": 48},
+        {"embedding": 96, "embedding_groups": 2},
         {"pool": "max_mean"},
         {"dilation": 2},
     ],
@@ -262,6 +263,18 @@ def test_what_is_aggregated_and_pooled() -> None:
     assert not (seen[0][:, 32:] == 2.0).any()
 
 
+def test_wider_embedding_in_groups_costs_the_nodes_nothing() -> None:
+    plain = build("mgic_diffgcn", aggregate=True)
+    wide = build("mgic_diffgcn", aggregate=True, embedding=96, embedding_groups=3)
+    assert wide.num_features == 3 * plain.num_features
+    assert wide.mix2.pointwise.weight.numel() == plain.mix2.pointwise.weight.numel()
+    macs = []
+    for model in (plain, wide):
+        lines = profile_model(model.eval(), clouds(1)[0])
+        macs.append(sum(line.macs for line in lines if line.name == "mix2.pointwise"))
+    assert macs[0] == macs[1] > 0
+
+
 def test_mgic_diffgcn_is_small_and_smaller_than_its_twin() -> None:
     count = {n: sum(p.numel() for p in create_model(n).parameters()) for n in POINTS}
     assert count["mgic_diffgcn"] <= 110_000
@@ -294,6 +307,7 @@ def test_wrong_names_and_options_are_named() -> None:
         ("dgcnn", {"depth": 3}, "dgcnn: .*'depth'"),
         ("dgcnn", {"width": 0}, "width = 0: it must be at least 1"),
         ("diffgcn", {"embedding": 0}, "embedding = 0: it must be at least 1"),
+        ("diffgcn", {"embedding_groups": 5}, "groups = 5"),
         ("diffgcn", {"pool": "sum"}, "pool = 'sum': use one of"),
         ("dgcnn", {"k": -1}, "k = -1"),
         ("dgcnn", {"num_classes": -1}, "num_classes = -1"),
