@@ -26,7 +26,7 @@ COLUMNS = {
 
 
 def recipe(context: Context, model: str, **options: Any) -> TrainConfig:
-    """``configs/modelnet10.yaml``, for 12 epochs or for all of its 60.
+    """``configs/modelnet10.yaml``, for 16 epochs or for all of its 60.
 
     Args:
         context: The experiment.
@@ -34,7 +34,7 @@ def recipe(context: Context, model: str, **options: Any) -> TrainConfig:
         **options: Fields of the config that differ.
     """
     if not context.full:
-        options = {"epochs": 12, **options}
+        options = {"epochs": 16, **options}
     if context.quick:
         options |= {"epochs": 1, "steps_per_epoch": 2, "num_points": 64, "batch_size": 8}
     return load_recipe(context, "modelnet10", model=model, **options)
