@@ -45,8 +45,9 @@ class AugmentConfig:
         flip: Probability of mirroring each horizontal axis.
         jitter: Standard deviation of the noise on coordinates, in radii of the cloud.
         drop: Largest share of the points that is left out, drawn anew for each batch.
-        drop_min: Smallest share of the points that is left out. Of clouds with many points it makes
-            every step cheap, on other points each time.
+        drop_min: Smallest share of the points that is left out, which makes every step cheap, on
+            other points each time. Whole clouds are then denser than any that was trained on:
+            trained by 256 to 512 points, one seed read 89.1 % on 1,024 and 93.3 % on 384.
         cut_mix: Probability that a batch is mixed by
             :func:`~mgic_geo.transforms.cut_mix_clouds`, clouds and labels.
     """
