@@ -194,7 +194,11 @@ def profile_point_model(
     """
     model = create_model(name, **model_args).eval()
     pos = torch.rand(1, num_points, 3, generator=torch.Generator().manual_seed(0))
-    graph = model.prepare(pos) if isinstance(model, PointClassifier | FusionClassifier) else None
+    graph = None
+    if isinstance(model, PointClassifier):
+        graph = model.prepare(*model.deal(pos))
+    elif isinstance(model, FusionClassifier):
+        graph = model.prepare(pos)
     return profile_model(model, pos, operators=graph, depth=depth)
 
 

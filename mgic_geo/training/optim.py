@@ -1,17 +1,19 @@
-"""Optimisers and learning-rate schedules of a run."""
+"""Optimisers, learning-rate schedules and weight averages of a run."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mgic_geo.training.config import TrainConfig
 
 _MOMENTUM = 0.9
+_Tensors = tuple[Tensor, ...] | list[Tensor]
 _DROPS = (0.3, 0.6, 0.9)  # the paper: every 30 of 100 epochs
 
 
@@ -60,3 +62,27 @@ def make_schedule(optimizer: Optimizer, config: TrainConfig, steps: int) -> LRSc
         return 0.5 * (1.0 + math.cos(math.pi * (step - rise) / max(steps - rise, 1)))
 
     return LambdaLR(optimizer, factor)
+
+
+def make_average(model: nn.Module, config: TrainConfig) -> AveragedModel | None:
+    r"""The moving average of the weights that ``config.ema`` asks for.
+
+    :math:`\bar w \leftarrow d_t\,\bar w + (1 - d_t)\,w` after step :math:`t`, with
+    :math:`d_t = \min(d, (1 + t) / (10 + t))`.
+
+    The statistics of norms are averaged alike, for they describe the activations of the weights
+    beside them. The low :math:`d_t` at first matters to them: they start at 1, which may be a
+    hundred times what they measure.
+
+    Args:
+        model: The model that is trained, where it is trained.
+        config: The run; :math:`d` is its ``ema``, and 0 gives None.
+    """
+    if config.ema == 0.0:
+        return None
+
+    def update(mean: _Tensors, new: _Tensors, steps: Tensor | int) -> None:
+        decay = min(config.ema, (1.0 + int(steps)) / (10.0 + int(steps)))
+        get_ema_multi_avg_fn(decay)(mean, new, steps)
+
+    return AveragedModel(model, multi_avg_fn=update, use_buffers=True)

@@ -17,6 +17,7 @@ from .augment import (
     RandomShift,
 )
 from .batched import augment_clouds, subset_clouds
+from .cut_mix import cut_mix_clouds
 from .depth_views import DepthViews, render_depth
 from .farthest import farthest_point_sample
 from .knn import KNNGraph
@@ -39,6 +40,7 @@ __all__ = [
     "SampleSurface",
     "Seeded",
     "augment_clouds",
+    "cut_mix_clouds",
     "farthest_point_sample",
     "images",
     "normalize_sphere",

@@ -200,6 +200,7 @@ def test_transfers_stay_positive_averages(name: str) -> None:
         {"dropout": 0.5},
         {"aggregate": True},
         {"embedding": 48},
+        {"embedding": 96, "embedding_groups": 2},
         {"pool": "max_mean"},
         {"dilation": 2},
     ],
@@ -262,6 +263,18 @@ def test_what_is_aggregated_and_pooled() -> None:
     assert not (seen[0][:, 32:] == 2.0).any()
 
 
+def test_wider_embedding_in_groups_costs_the_nodes_nothing() -> None:
+    plain = build("mgic_diffgcn", aggregate=True)
+    wide = build("mgic_diffgcn", aggregate=True, embedding=96, embedding_groups=3)
+    assert wide.num_features == 3 * plain.num_features
+    assert wide.mix2.pointwise.weight.numel() == plain.mix2.pointwise.weight.numel()
+    macs = []
+    for model in (plain, wide):
+        lines = profile_model(model.eval(), clouds(1)[0])
+        macs.append(sum(line.macs for line in lines if line.name == "mix2.pointwise"))
+    assert macs[0] == macs[1] > 0
+
+
 def test_mgic_diffgcn_is_small_and_smaller_than_its_twin() -> None:
     count = {n: sum(p.numel() for p in create_model(n).parameters()) for n in POINTS}
     assert count["mgic_diffgcn"] <= 110_000
@@ -294,6 +307,7 @@ def test_wrong_names_and_options_are_named() -> None:
         ("dgcnn", {"depth": 3}, "dgcnn: .*'depth'"),
         ("dgcnn", {"width": 0}, "width = 0: it must be at least 1"),
         ("diffgcn", {"embedding": 0}, "embedding = 0: it must be at least 1"),
+        ("diffgcn", {"embedding_groups": 5}, "groups = 5"),
         ("diffgcn", {"pool": "sum"}, "pool = 'sum': use one of"),
         ("dgcnn", {"k": -1}, "k = -1"),
         ("dgcnn", {"num_classes": -1}, "num_classes = -1"),
@@ -313,3 +327,32 @@ def test_the_wrong_kind_of_graph_is_named() -> None:
     pos, batch = clouds()
     with pytest.raises(ValueError, match="prepared operators"):
         build("diffgcn")(pos, batch, operators=build("dgcnn").prepare(pos, batch))
+
+
+@pytest.mark.parametrize("count", [48, 50])
+def test_parts_of_a_cloud_are_judged_apart(count: int) -> None:
+    torch.manual_seed(0)
+    options: dict[str, Any] = {"width": 16, "k": 5, "num_classes": 4}
+    model = randomize_norms(create_model("mgic_diffgcn", parts=3, **options)).eval()
+    whole = create_model("mgic_diffgcn", **options).eval()
+    whole.load_state_dict(model.state_dict())
+    pos = torch.randn(2, count, 3)
+    with torch.no_grad():
+        expected = torch.stack([whole(pos[:, i::3]) for i in range(3)]).mean(dim=0)
+        torch.testing.assert_close(model(pos), expected)
+        batch = torch.arange(2).repeat_interleave(count)
+        torch.testing.assert_close(model(pos.flatten(0, 1), batch), expected)
+        torch.testing.assert_close(model(pos[0]), expected[:1])
+        prepared = model.prepare(*model.deal(pos))
+        torch.testing.assert_close(model(pos, operators=prepared), expected)
+        assert not torch.allclose(whole(pos), expected, rtol=1e-2)
+        assert torch.equal(model.train()(pos), whole.train()(pos))
+
+
+def test_parts_need_graphs_of_their_own() -> None:
+    model = create_model("mgic_diffgcn", width=16, k=5, parts=2).eval()
+    pos = torch.randn(1, 40, 3)
+    with pytest.raises(ValueError, match="parts = 2 builds a graph for each part"):
+        model(pos, edge_index=knn_graph(pos, 5))
+    with pytest.raises(ValueError, match="parts = 0: it must be at least 1"):
+        create_model("mgic_diffgcn", parts=0)

@@ -19,7 +19,7 @@ def draw(config: AugmentConfig, seed: int = 0) -> torch.Tensor:
     return augment(pos, config, torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("name", [name for name in OFF if name != "drop"])
+@pytest.mark.parametrize("name", ["scale", "shift", "rotate_degrees", "flip", "jitter"])
 def test_each_change_keeps_the_shape_and_follows_the_seed(name: str) -> None:
     config = AugmentConfig(**{**OFF, name: 0.5})
     one = draw(config)
@@ -46,6 +46,12 @@ def test_dropping_keeps_points_of_the_cloud_and_at_most_the_share() -> None:
     assert min(sizes) >= 25
     assert max(sizes) <= 50
     assert len(sizes) > 1
+
+
+def test_a_least_share_is_always_dropped() -> None:
+    config = AugmentConfig(**{**OFF, "drop": 0.8, "drop_min": 0.6})
+    sizes = {draw(config, seed).size(1) for seed in range(30)}
+    assert (min(sizes), max(sizes)) == (10, 20)
 
 
 @pytest.fixture

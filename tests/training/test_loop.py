@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from mgic_geo.errors import MgicGeoError
 from mgic_geo.models import create_model, load_model
@@ -15,10 +16,12 @@ from mgic_geo.training import (
     Splits,
     TrainConfig,
     evaluate_clouds,
+    loop,
     predict_logits,
     train,
 )
 from mgic_geo.training.optim import parameter_groups
+from mgic_geo.training.tasks import make_task
 from mgic_geo.training.tasks.base import class_weights
 
 Config = Callable[..., TrainConfig]
@@ -71,6 +74,23 @@ def test_clouds_have_no_memory_format(config: Config, splits: Splits) -> None:
     assert train(config(**changes), splits).summary["epochs"] == 1
 
 
+def test_mixed_clouds_have_mixed_targets(config: Config, splits: Splits) -> None:
+    task = make_task(
+        config(augment=AugmentConfig(drop=0.0, cut_mix=1.0)), splits, torch.device("cpu")
+    )
+    label = splits.train.label[:8]
+    pos, target = task.batch((splits.train.pos[:8], label), torch.Generator().manual_seed(0))
+    assert pos.shape == (8, 64, 3)
+    torch.testing.assert_close(target.sum(dim=1), torch.ones(8))
+    share = 1.0 - target[torch.arange(8), label]
+    mixed = share[share > 0.0]  # the rest has a partner of its own class
+    assert len(mixed) > 0
+    torch.testing.assert_close(mixed, mixed[:1].expand_as(mixed))
+    right, count = task.tally(target, target)
+    assert (int(right), count) == (8, 8)
+    assert task.loss(100.0 * target, target).isfinite()
+
+
 def test_it_learns(config: Config, splits: Splits) -> None:
     result = train(config(epochs=40, lr=0.01), splits)
     assert result.summary["validation"]["accuracy"] > 0.8
@@ -101,6 +121,32 @@ def test_best_epoch_is_kept(config: Config, splits: Splits, tmp_path: Path) -> N
     assert splits.val is not None
     matrix, _ = evaluate_clouds(model, splits.val, 3)
     assert round(matrix.mean_class_accuracy, 6) == max(scores)
+
+
+def test_moving_average_is_what_is_kept(
+    config: Config, splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_step, seen = loop._Trainer._step, []
+
+    def watched(trainer: loop._Trainer, *args: Any) -> Any:
+        tally = run_step(trainer, *args)
+        seen.append({name: t.clone() for name, t in trainer.bare.state_dict().items()})
+        return tally
+
+    monkeypatch.setattr(loop._Trainer, "_step", watched)
+    result = train(config(epochs=2, ema=0.25), replace(splits, val=None))
+    assert len(seen) == 6
+    kept, last = (load_file(tmp_path / f"run/{name}.safetensors") for name in ("best", "last"))
+    for name, value in result.model.state_dict().items():
+        if not value.is_floating_point():  # batches that a norm has counted
+            continue
+        mean = seen[0][name]
+        for step, state in enumerate(seen[1:], start=1):
+            decay = min(0.25, (1 + step) / (10 + step))
+            mean = decay * mean + (1 - decay) * state[name]
+        torch.testing.assert_close(value, mean)
+        assert torch.equal(value, kept[name])
+        assert torch.equal(seen[-1][name], last[name])
 
 
 def test_without_a_validation_part_the_last_epoch_is_kept(config: Config, splits: Splits) -> None:

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from mgic_geo.errors import CheckpointError, DataError
-from mgic_geo.training import Splits, TrainConfig, loop, train
+from mgic_geo.training import AugmentConfig, Splits, TrainConfig, loop, train
 
 Config = Callable[..., TrainConfig]
 
@@ -31,13 +31,21 @@ def rows(folder: Path) -> list[str]:
     return [line.rpartition(",")[0] for line in (folder / "metrics.csv").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("model", ["mgic_diffgcn", "mgic_edgeconv"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"model": "mgic_edgeconv"},
+        {"ema": 0.9, "augment": AugmentConfig(cut_mix=0.5, drop=0.5, drop_min=0.25)},
+    ],
+    ids=["diffgcn", "edgeconv", "averaged"],
+)
 def test_resumed_run_equals_an_uninterrupted_one(
-    config: Config, splits: Splits, tmp_path: Path, model: str
+    config: Config, splits: Splits, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    whole = config(model=model, dropout=0.2, out=str(tmp_path / "whole"))
+    whole = config(**changes, dropout=0.2, out=str(tmp_path / "whole"))
     train(whole, splits)
-    parts = config(model=model, dropout=0.2, out=str(tmp_path / "parts"), stop_after=1)
+    parts = config(**changes, dropout=0.2, out=str(tmp_path / "parts"), stop_after=1)
     train(parts, splits)
     torch.manual_seed(99)  # what a new process would not know
     train(replace(parts, stop_after=2, resume=True), splits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -15,6 +16,7 @@ from mgic_geo.training.data import Clouds, Splits, augment
 from mgic_geo.training.evaluate import evaluate_clouds
 from mgic_geo.training.scores import CloudScores, Scores
 from mgic_geo.training.tasks.base import Task, class_weights
+from mgic_geo.transforms import cut_mix_clouds
 
 
 class CloudTask(Task):
@@ -51,7 +53,17 @@ class CloudTask(Task):
 
     def batch(self, batch: Any, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         pos, label = batch
-        return augment(pos, self.config.augment, generator), label
+        config = self.config.augment
+        pos = augment(pos, config, generator)
+        if config.cut_mix == 0.0 or float(torch.rand((), generator=generator)) >= config.cut_mix:
+            return pos, label
+        pos, partner, share = cut_mix_clouds(pos, generator)
+        target = F.one_hot(label, self.num_classes).to(pos.dtype)
+        return pos, torch.lerp(target, target[partner], share)
+
+    def tally(self, outputs: Tensor, target: Tensor) -> tuple[Tensor, int | Tensor]:
+        """As in :class:`Task`; of a mixed cloud the class with the larger share is right."""
+        return super().tally(outputs, target if target.dim() == 1 else target.argmax(dim=1))
 
     def evaluate(self, model: nn.Module, part: Clouds) -> CloudScores:
         return CloudScores(*evaluate_clouds(model, part, self.num_classes, self.device))
