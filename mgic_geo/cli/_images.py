@@ -26,6 +26,7 @@ from mgic_geo.training import (
     evaluate_images,
     evaluate_segmentation,
     segment,
+    split_by_name,
 )
 
 # The split that is measured of a data set with a name; the tests of some have no labels.
@@ -105,15 +106,17 @@ def most_likely(logits: Tensor, classes: tuple[str, ...]) -> dict[str, Any]:
 def _open(info: WeightsInfo, options: Namespace) -> ImageDataset:
     """The data set, its classes numbered as those of the weights."""
     settings = {} if options.source is None else {"source": options.source}
-    split = options.split or _SPLITS.get(options.data)
-    if split is None:
+    split = options.split
+    if split is None and options.val_fraction is None:
         folders = (name for name in ("test", "val") if (Path(options.data) / name).is_dir())
-        split = next(folders, None)
+        split = _SPLITS.get(options.data) or next(folders, None)
     dataset = open_dataset(options.data, options.root, split, **settings)
     segmentation = info.task == "segmentation"
     if isinstance(dataset, CloudDataset) or segmentation != (dataset.kind == "segmentation"):
         wanted = "images with masks" if segmentation else "images with a class each"
         raise DataError(f"{options.data}: the weights {options.weights} need {wanted}")
+    if options.val_fraction is not None:
+        dataset = dataset.subset(split_by_name(dataset, options.val_fraction)[1].tolist())
     if dataset.classes == info.classes:
         return dataset
     index = match_classes(dataset.classes, info.classes, options.data)

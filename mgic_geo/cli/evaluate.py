@@ -19,7 +19,7 @@ from mgic_geo.cli._output import percent, print_json, print_table
 from mgic_geo.cli._weights import Loaded, add_weights_arguments, load_weights
 from mgic_geo.datasets import NAMED_DATASETS, CloudDataset, open_dataset
 from mgic_geo.errors import DataError
-from mgic_geo.training import Clouds, ConfusionMatrix, predict_logits, to_clouds
+from mgic_geo.training import Clouds, ConfusionMatrix, predict_logits, split_by_name, to_clouds
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -33,6 +33,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--split",
         help="train, val or test (default: test, or val where the test has no labels; all of what "
         "has no splits)",
+    )
+    parser.add_argument(
+        "--val_fraction",
+        type=float,
+        help="only this share of each class, the last by name: what a training run set aside (with "
+        "its val_fraction, from its data) to choose the epoch by; of a data set with a name it is "
+        "taken from the training split",
     )
     add_weights_arguments(parser)
     parser.add_argument("--root", default="datasets", help="folder for downloads and caches")
@@ -51,16 +58,20 @@ def _clouds(loaded: Loaded, options: Namespace) -> int:
     info = loaded.info
     count = info.num_points if options.num_points is None else options.num_points
     named = options.data in NAMED_DATASETS
-    split = options.split or ("test" if named else None)
+    measured = "test" if options.val_fraction is None else "train"
+    split = options.split or (measured if named else None)
     settings = {} if options.source is None else {"source": options.source}
     dataset = open_dataset(options.data, options.root, split, count, **settings)
     if not isinstance(dataset, CloudDataset):
         raise DataError(f"{options.data} holds images, and {options.weights} are weights of clouds")
     label = match_classes(dataset.classes, info.classes, options.data)[dataset.labels]
     clouds = Clouds(to_clouds(dataset).pos, label)
+    if options.val_fraction is not None:
+        part = split_by_name(dataset, options.val_fraction)[1]
+        clouds = Clouds(clouds.pos[part], clouds.label[part])
     predicted = predict_logits(loaded.model, clouds.pos, options.device).argmax(dim=1)
     matrix = ConfusionMatrix(len(info.classes))
-    matrix.update(predicted, label)
+    matrix.update(predicted, clouds.label)
     summary = matrix.summary(info.classes) | {
         "data": options.data,
         "weights": options.weights,

@@ -1,7 +1,7 @@
 """Training, evaluation and their records."""
 
 from mgic_geo.training.config import AugmentConfig, TrainConfig
-from mgic_geo.training.data import Clouds, Splits, augment, make_splits, to_clouds
+from mgic_geo.training.data import Clouds, Splits, augment, make_splits, split_by_name, to_clouds
 from mgic_geo.training.evaluate import evaluate_clouds, predict_logits
 from mgic_geo.training.evaluate_images import (
     classify,
@@ -38,6 +38,7 @@ __all__ = [
     "predict_logits",
     "provenance",
     "segment",
+    "split_by_name",
     "to_clouds",
     "train",
 ]

@@ -94,14 +94,19 @@ def make_splits(config: TrainConfig) -> Splits[Any]:
             raise DataError(f"{where}: there is one split alone; name another by val_data")
         val = _ready(other)
     elif config.val_fraction > 0.0:
-        # images with masks are of no single class: the last of all by name
-        labels = torch.zeros(len(dataset)) if kind == "masks" else dataset.labels
-        parts = train_val_split(labels, dataset.names, config.val_fraction)
+        parts = split_by_name(dataset, config.val_fraction)
         train, val = (_take(train, part) for part in parts)
     # An npz holds one split, so only the named data sets have a test split to report.
     if config.data == "furniture10":
         test = _ready(_open(config, "test"))
     return Splits(train, val, test, dataset.classes)
+
+
+def split_by_name(dataset: Any, fraction: float) -> tuple[Tensor, Tensor]:
+    """:func:`~mgic_geo.datasets.train_val_split` of a data set; images with masks are of no single
+    class, and are split by name alone."""
+    labels = torch.zeros(len(dataset)) if data_kind(dataset) == "masks" else dataset.labels
+    return train_val_split(labels, dataset.names, fraction)
 
 
 def _open(config: TrainConfig, split: str | None) -> Any:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,23 @@ def test_labels_follow_the_names_of_the_classes(
         whole["confusion_matrix"][i] for i in rows
     ]
     assert part["per_class_accuracy"]["chair"] is None
+
+
+def test_the_validation_part_of_a_run_gives_its_figures(
+    cli: Cli, clouds_npz: Path, tmp_path: Path
+) -> None:
+    # names out of order, as in many a file
+    names = np.array([f"shape_{(7 * i) % 40:02d}" for i in range(40)])
+    data = rewrite(clouds_npz, tmp_path / "named.npz", name=names)
+    changes = ["--epochs", "1", "--steps_per_epoch", "2", "--num_points", "64", "--width", "16"]
+    run = tmp_path / "run"
+    done = cli("train", "--data", data, "--val_fraction", "0.5", *changes, "--out", run)
+    assert done.code == 0
+    expected = json.loads((run / "result.json").read_text())["validation"]
+    found = cli("evaluate", "--data", data, "--val_fraction", "0.5", "--weights", run, "--json")
+    assert {name: found.json[name] for name in expected} == expected
+    whole = cli("evaluate", "--data", data, "--weights", run, "--json").json
+    assert whole["num_shapes"] == 2 * expected["num_shapes"] == 40
 
 
 def test_fused_weights_say_the_same(cli: Cli, weights: Path, clouds_npz: Path) -> None:
