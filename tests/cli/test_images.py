@@ -68,6 +68,10 @@ def test_train_evaluate_and_predict_images(cli: Cli, tree: Path, tmp_path: Path)
     result = cli("evaluate", "--data", tree, "--weights", "run", "--json").json
     assert result["num_images"] == 18
     assert result["accuracy"] > 0.9
+    expected = json.loads((tmp_path / "run/result.json").read_text())["validation"]
+    part = ("--val_fraction", 0.125)  # as in training
+    found = cli("evaluate", "--data", tree, "--weights", "run", *part, "--json").json
+    assert {name: found[name] for name in expected} == expected
     file = tree / "red" / "red_0001.png"
     (found,) = cli("predict", file, "--weights", "run", "--json").json
     assert found["class"] == "red"
