@@ -70,6 +70,8 @@ class FusedConv(nn.Module):
 
         What is no tensor is a value of a program that is being written down, and so is the result.
         """
+        if self.form == "depthwise" and x.shape[1] != self.groups:
+            raise ValueError(f"images must have {self.groups} channels, not {x.shape[1]}")
         if not isinstance(x, Tensor):
             return self._write(x, residual)
         shape = self.stride, self.dilation

@@ -14,7 +14,9 @@ if kernel_backend() != "numba":
     pytest.skip("no compiled kernels here", allow_module_level=True)
 
 from mgic_geo.kernels._cpu.interpreter import FIELDS, Field
-from mgic_geo.kernels._cpu.program import _ARENA, Plan, ProgramBuilder
+from mgic_geo.kernels._cpu.placement import ARENA
+from mgic_geo.kernels._cpu.plan import Plan
+from mgic_geo.kernels._cpu.program import ProgramBuilder
 
 
 def random_differences(seed: int, steps: int = 30) -> tuple[Plan, list[tuple[int, int]]]:
@@ -63,7 +65,7 @@ def test_a_convolution_does_not_write_over_what_its_other_pixels_read() -> None:
 def test_memory_is_used_again() -> None:
     plan, pairs = random_differences(0)
     assert plan.size < len(pairs) * 8 * 15 * 8 / 2
-    places = {tuple(row[Field.Y : Field.Y + 2]) for row in plan.steps if row[Field.Y] == _ARENA}
+    places = {tuple(row[Field.Y : Field.Y + 2]) for row in plan.steps if row[Field.Y] == ARENA}
     assert len(places) < len(pairs) / 2
 
 

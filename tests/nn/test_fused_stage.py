@@ -176,7 +176,7 @@ def test_programs_of_many_sizes_are_not_kept() -> None:
 
 
 @pytest.mark.parametrize("relaxation", [basic, bottleneck, inverted])
-@pytest.mark.parametrize("channels", [8, 40])
+@pytest.mark.parametrize("channels", [8, 20, 30, 40])
 def test_images_of_another_network_are_refused(relaxation: Any, channels: int) -> None:
     fused = mgic_geo.fuse(stage(relaxation, 24, 24, 1))
     with pytest.raises((ValueError, RuntimeError), match="channels"):

@@ -15,12 +15,13 @@ from mgic_geo.kernels._cpu.diff_conv import (
 from mgic_geo.kernels._cpu.diff_cycle import diff_cycle_backward, diff_cycle_forward
 from mgic_geo.kernels._cpu.interpreter import MULTIPLIERS
 from mgic_geo.kernels._cpu.norm import norm_act_backward, norm_act_forward
+from mgic_geo.kernels._cpu.plan import Program
 from mgic_geo.kernels._cpu.pointwise import (
     pointwise_backward,
     pointwise_forward,
     pointwise_plan,
 )
-from mgic_geo.kernels._cpu.program import Program, ProgramBuilder
+from mgic_geo.kernels._cpu.program import ProgramBuilder
 from mgic_geo.kernels._cpu.vector import machine
 
 __all__ = [

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mgic_geo.kernels._cpu.program import Plan, ProgramBuilder
+from mgic_geo.kernels._cpu.plan import Plan
+from mgic_geo.kernels._cpu.program import ProgramBuilder
 
 # By all that a plan depends on: networks make the same calls again and again.
 _plans: dict[tuple[Any, ...], Plan] = {}

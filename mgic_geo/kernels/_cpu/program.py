@@ -1,8 +1,7 @@
-"""Chains of image operators as one call: steps, their memory, and who does what."""
+"""Chains of image operators, written down for the interpreter step by step."""
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,20 +13,19 @@ from torch import Tensor
 
 from mgic_geo.kernels._cpu.conv_tile import BIAS, HARDSWISH, RELU, RELU6, RESIDUAL
 from mgic_geo.kernels._cpu.interpreter import (
-    COUNTERS,
     FIELDS,
     MULTIPLIERS,
     PIXELS_1,
     PIXELS_2,
     PIXELS_3,
     PIXELS_DEPTHWISE,
-    ROOM,
     Field,
     Kind,
-    interpret,
 )
+from mgic_geo.kernels._cpu.placement import INPUT, OUTPUT, SECOND, Step, Value, place_values
+from mgic_geo.kernels._cpu.plan import Plan
+from mgic_geo.kernels._cpu.taps import taps_of
 from mgic_geo.kernels._cpu.vector import lanes_of
-from mgic_geo.kernels._workers import run_all
 
 _ACTIVATIONS = {"none": 0, "relu": RELU, "hardswish": HARDSWISH, "relu6": RELU6}
 # Pixels for which a group's weights are fetched together.
@@ -38,12 +36,6 @@ _PRODUCTS = 100_000
 _NUMBERS = 8_192
 # Tasks a thread and step.
 _TASKS = 4
-# Where memory begins: a cache line.
-_ALIGN = 64
-# Has the type of tables.
-_ORDER = np.zeros(1, np.int32)
-# Values from outside have numbers of their own, which are also the places of their addresses.
-_INPUT, _SECOND, _OUTPUT, _ARENA = range(4)
 
 
 class Argument(NamedTuple):
@@ -52,32 +44,6 @@ class Argument(NamedTuple):
     tensor: Tensor
     step: int
     field: Field
-
-
-@dataclass(frozen=True)
-class Value:
-    """What a step gives, stored channels last.
-
-    Args:
-        builder: Where it was written down.
-        number: Which one it is.
-        shape: ``(B, C, H, W)``.
-    """
-
-    builder: ProgramBuilder
-    number: int
-    shape: tuple[int, ...]
-
-    def __sub__(self, other: Value) -> Value:
-        return self.builder.subtract(self, other)
-
-
-@dataclass
-class _Step:
-    """A step whose operands have no addresses yet."""
-
-    numbers: dict[Field, int]
-    operands: dict[Field, Value]
 
 
 @dataclass
@@ -93,18 +59,18 @@ class ProgramBuilder:
     shape: tuple[int, ...]
     dtype: torch.dtype
     threads: int
-    steps: list[_Step] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     tables: list[Any] = field(default_factory=list)
     arguments: list[Argument] = field(default_factory=list)
-    values: int = _OUTPUT  # the first number that is no input's
+    values: int = OUTPUT  # the first number that is no input's
 
     @property
     def input(self) -> Value:
-        return Value(self, _INPUT, tuple(self.shape))
+        return Value(self, INPUT, tuple(self.shape))
 
     def second_input(self, shape: Sequence[int]) -> Value:
         """Another image from outside."""
-        return Value(self, _SECOND, tuple(shape))
+        return Value(self, SECOND, tuple(shape))
 
     def grouped_conv(
         self, x: Value, weight: Tensor, bias: Tensor | None, residual: Value | None, out: int,
@@ -213,8 +179,8 @@ class ProgramBuilder:
 
     def build(self, output: Value) -> Plan:
         """The plan that ends with ``output``, a step's value."""
-        places, size = _place_values(self.steps, output, self.dtype.itemsize)
-        places |= {_INPUT: (_INPUT, 0), _SECOND: (_SECOND, 0), output.number: (_OUTPUT, 0)}
+        places, size = place_values(self.steps, output, self.dtype.itemsize)
+        places |= {INPUT: (INPUT, 0), SECOND: (SECOND, 0), output.number: (OUTPUT, 0)}
         table = np.zeros((len(self.steps), FIELDS), np.int64)
         widest = 1
         for row, step in zip(table, self.steps):
@@ -274,164 +240,10 @@ class ProgramBuilder:
     ) -> Value:
         value = Value(self, self.values, tuple(shape))
         self.values += 1
-        self.steps.append(_Step(numbers, {**operands, Field.Y: value}))
+        self.steps.append(Step(numbers, {**operands, Field.Y: value}))
         return value
-
-
-@dataclass
-class Plan:
-    """Steps in which only the addresses are open; made by :class:`ProgramBuilder`.
-
-    Args:
-        steps: Rows of numbers, see :mod:`~mgic_geo.kernels._cpu.interpreter`.
-        where: Step and field of each argument.
-        shape: Of the result.
-        dtype: Of all numbers.
-        size: Bytes of memory for what lies between input and result.
-        zeros: As many as the widest pixel has channels.
-        threads: How many threads run it.
-        tables: Index tables whose addresses are in ``steps``.
-    """
-
-    steps: Any
-    where: list[tuple[int, Field]]
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    size: int
-    zeros: Any
-    threads: int
-    tables: list[Any]
-
-    def bind(self, arguments: Sequence[Tensor]) -> Any:
-        """Steps with the addresses of contiguous tensors, which must outlive them."""
-        steps = self.steps.copy()
-        for tensor, place in zip(arguments, self.where, strict=True):
-            steps[place] = tensor.data_ptr()
-        return steps
-
-    def run(self, steps: Any, x: Tensor, second: Tensor | None = None) -> Tensor:
-        """Runs bound steps.
-
-        Args:
-            steps: From :meth:`bind`.
-            x: The input, channels last.
-            second: The second input, likewise.
-        """
-        y = torch.empty(
-            self.shape, dtype=self.dtype, device="cpu", memory_format=torch.channels_last
-        )  # fmt: skip
-        arena = _take_arena(self.size)
-        addresses = [0, 0, y.data_ptr(), arena.data_ptr()]
-        addresses[_INPUT] = x.data_ptr()
-        addresses[_SECOND] = 0 if second is None else second.data_ptr()
-        counters = np.zeros(len(self.steps) * COUNTERS, np.int64)
-        task = (steps, counters, np.array(addresses, np.int64), self.zeros, _ORDER)
-        run_all(interpret, [task] * self.threads, self.threads)
-        if 0 < self.size <= _KEPT:
-            _arenas.append(arena)
-        return y
-
-
-# Memory of runs that have ended, which the next ones take: fresh pages cost more than many steps.
-_arenas: list[Tensor] = []
-# Bytes above which it is given back.
-_KEPT = 2**26
-
-
-def _take_arena(size: int) -> Tensor:
-    """Memory that nobody else uses, as much as asked for or more."""
-    if 0 < size <= _KEPT:
-        try:
-            arena = _arenas.pop()
-        except IndexError:  # the first run, or others are under way
-            pass
-        else:
-            if arena.numel() >= size:
-                return arena
-    return torch.empty(size, dtype=torch.uint8, device="cpu")
 
 
 def _check(fits: bool, what: str) -> None:
     if not fits:
         raise ValueError(f"{what}: it is an image of another network")
-
-
-class Program:
-    """A plan with its tensors, for many runs.
-
-    Args:
-        plan: The steps.
-        arguments: Contiguous tensors, in the order of the steps.
-    """
-
-    def __init__(self, plan: Plan, arguments: Sequence[Tensor]) -> None:
-        self._plan = plan
-        self._arguments = list(arguments)  # their addresses are in the steps
-        self._steps = plan.bind(self._arguments)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Runs it on an input of the plan's shape and type, stored channels last."""
-        return self._plan.run(self._steps, x)
-
-
-@functools.lru_cache(256)
-def taps_of(height: int, width: int, side: int, stride: int, dilation: int) -> Any:
-    """The pixel under each tap for each pixel of the result, ``[taps, H_out * W_out + more]``.
-
-    -1 outside of the image; some more at the end repeat the last, so that a tile may read on.
-    """
-    pad = dilation * (side // 2)
-    places = []
-    for size in (height, width):
-        start = np.arange(-(-size // stride), dtype=np.int32) * stride - pad
-        at = start + np.arange(side, dtype=np.int32)[:, None] * dilation
-        places.append(np.where((at >= 0) & (at < size), at, -1))
-    rows, columns = places[0][:, None, :, None], places[1][None, :, None, :]
-    table = np.where((rows < 0) | (columns < 0), -1, rows * width + columns)
-    table = table.reshape(side * side, -1)
-    more = np.repeat(table[:, -1:], ROOM, axis=1)
-    return np.ascontiguousarray(np.concatenate([table, more], axis=1), np.int32)
-
-
-def _place_values(
-    steps: Sequence[_Step], output: Value, itemsize: int
-) -> tuple[dict[int, tuple[int, int]], int]:
-    """Where each value lies, the first gap that fits while it lives, and the size of it all."""
-    last = {value.number: i for i, step in enumerate(steps) for value in step.operands.values()}
-    places: dict[int, tuple[int, int]] = {}
-    living: dict[int, tuple[int, int]] = {}  # begin and end of values
-    size = 0
-    for i, step in enumerate(steps):
-        value = step.operands[Field.Y]
-        if value.number != output.number:
-            heir = next((v for v in _replaced(step) if v in living and last[v] == i), None)
-            if heir is None:
-                need = -(-math.prod(value.shape) * itemsize // _ALIGN) * _ALIGN
-                begin = 0
-                for start, end in sorted(living.values()):
-                    if begin + need <= start:
-                        break
-                    begin = max(begin, end)
-                living[value.number] = begin, begin + need
-                size = max(size, begin + need)
-            else:
-                living[value.number] = living.pop(heir)
-            places[value.number] = _ARENA, living[value.number][0]
-        living = {v: room for v, room in living.items() if last[v] > i}
-    return places, size
-
-
-def _replaced(step: _Step) -> list[int]:
-    """Values of the result's shape that are read at the place of a number alone, and so may be
-    written over by it."""
-    fields = {
-        Kind.SUBTRACT: (Field.X, Field.REST),
-        Kind.SCALE: (Field.X,),
-        Kind.MEAN: (),
-        Kind.GATE: (),
-    }
-    kind, x = Kind(step.numbers[Field.KIND]), step.operands[Field.X].number
-    if kind in fields:
-        return [step.operands[f].number for f in fields[kind]]
-    rest = step.operands.get(Field.REST)  # a convolution's residual
-    return [] if rest is None or rest.number == x else [rest.number]
