@@ -110,7 +110,7 @@ def test_workers_join_once_the_work_is_known_to_be_long(
     monkeypatch.setattr(
         _sampling, "ProcessPoolExecutor", lambda *args: started.append(args[0]) or pool(*args)
     )
-    monkeypatch.setattr(_sampling, "_processors", lambda: 2)
+    monkeypatch.setattr(_sampling, "usable_processors", lambda: 2)
     monkeypatch.setattr(_sampling, "_CHUNK", 3)
     alone = _sampling.sample_files(tasks)
     assert not started
