@@ -126,8 +126,8 @@ EXPERIMENT = Experiment(
         Beyond the paper. DiffGCN classifiers on ModelNet-10; accuracy after 400 steps of 16 clouds
         of 256 points, one seed, so it says little of where a network ends, and differences of a
         point are noise; `--full` trains whole schedules. The numbers in the legends are fitted
-        exponents: those of MGIC are above 1 in parameters and MACs by the MLPs of the classifier alone,
-        which are dense in all networks.
+        exponents: those of MGIC are above 1 in parameters and MACs by the MLPs of the classifier
+        alone, which are dense in all networks.
     """,
     run=run,
     columns=COLUMNS,
