@@ -43,15 +43,18 @@ def fuse(model: nn.Module) -> nn.Module:
 
 @functools.singledispatch
 def _fused(module: nn.Module) -> nn.Module:
+    _fuse_children(module)
+    return module
+
+
+def _fuse_children(module: nn.Module) -> None:
     for name, child in module.named_children():
         setattr(module, name, _fused(child))
-    return module
 
 
 @_fused.register
 def _(module: nn.Sequential) -> nn.Module:
-    for name, child in module.named_children():
-        setattr(module, name, _fused(child))
+    _fuse_children(module)
     return FusedStage.of(module) if FusedStage.takes(module) else module
 
 

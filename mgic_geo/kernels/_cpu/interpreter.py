@@ -56,7 +56,7 @@ class Field(IntEnum):
     GROUPS = 17
     SIZE = 18  # inputs of a group
     OUT = 19  # outputs of a group
-    FILLED = 20  # as stored
+    FILLED = 20  # outputs as stored; of a gate's group, the numbers between its two maps
     BLOCK = 21  # pixels, or numbers, of a task
     CHUNK = 22  # groups, or channels, of a task
     EPILOGUE = 23
