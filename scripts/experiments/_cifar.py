@@ -19,17 +19,20 @@ COLUMNS = {
 }
 
 
-def recipe(context: Context, model: str, options: Mapping[str, Any]) -> TrainConfig:
-    """``configs/cifar10.yaml``, for 3 epochs or for all of its 200.
+def recipe(
+    context: Context, model: str, options: Mapping[str, Any], epochs: int = 3
+) -> TrainConfig:
+    """``configs/cifar10.yaml``, for a few epochs or for all of its 200.
 
     Args:
         context: The experiment.
         model: In the registry.
         options: Of the model.
+        epochs: Of the short budget.
     """
     config = load_recipe(context, "cifar10", model=model, model_options=dict(options))
     if not context.full:
-        config = dataclasses.replace(config, epochs=3)
+        config = dataclasses.replace(config, epochs=epochs)
     if context.quick:
         config = dataclasses.replace(config, epochs=1, steps_per_epoch=2, batch_size=8)
     return config

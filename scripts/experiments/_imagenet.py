@@ -21,6 +21,7 @@ COLUMNS = {
     "top5": ("top-5, %", ".1f"),
 }
 _METRICS = {"accuracy": "top1", "top5_accuracy": "top5"}
+STEPS = 200  # of the short budget, 64 images each
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,12 @@ class Line:
         return {name: value for name, value in found.items() if value is not None}
 
 
-def recipe(context: Context, line: Line, steps: int) -> TrainConfig:
+def recipe(context: Context, line: Line) -> TrainConfig:
     """``configs/imagenet.yaml`` in one process, or a few steps on CIFAR-10 at 64 x 64 pixels.
 
     Args:
         context: The experiment.
         line: The row.
-        steps: Steps of the short budget, 64 images each.
     """
     model: dict[str, Any] = {"model": line.model, "model_options": dict(line.options)}
     if context.full:
@@ -71,7 +71,7 @@ def recipe(context: Context, line: Line, steps: int) -> TrainConfig:
         context,
         "cifar10",
         epochs=1,
-        steps_per_epoch=2 if context.quick else steps,
+        steps_per_epoch=2 if context.quick else STEPS,
         batch_size=4 if context.quick else 64,
         lr=0.05,
         image=ImageConfig(image_size=64, scale=(0.3, 1.0)),
@@ -80,7 +80,7 @@ def recipe(context: Context, line: Line, steps: int) -> TrainConfig:
     )
 
 
-def run_lines(context: Context, lines: Sequence[Line], steps: int) -> None:
+def run_lines(context: Context, lines: Sequence[Line]) -> None:
     """Counts every row, and then trains those that are in the registry."""
     lines = [line for line in lines if context.wants(line.name)]
     for line in lines:
@@ -94,4 +94,4 @@ def run_lines(context: Context, lines: Sequence[Line], steps: int) -> None:
         if line.model:
             metrics = _METRICS if context.full else {"accuracy": "small"}
             paper = line.paper() if context.full else None
-            train_row(context, line.name, recipe(context, line, steps), 0, metrics, paper)
+            train_row(context, line.name, recipe(context, line), 0, metrics, paper)

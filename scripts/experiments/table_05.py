@@ -12,10 +12,9 @@ from __future__ import annotations
 import sys
 
 from ._experiment import Context, Experiment
-from ._imagenet import COLUMNS, Line, run_lines
+from ._imagenet import COLUMNS, STEPS, Line, run_lines
 from ._program import program
 
-STEPS = 200
 LINES = (
     Line("ResNet-50", 25.6, 4100, 75.3, 92.2, "resnet50"),
     Line("Thinet-ResNet-50", 16.9, 2600, 72.1, 90.3),
@@ -35,7 +34,7 @@ LINES = (
 
 
 def run(context: Context) -> None:
-    run_lines(context, LINES, STEPS)
+    run_lines(context, LINES)
 
 
 EXPERIMENT = Experiment(

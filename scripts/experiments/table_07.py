@@ -15,11 +15,10 @@ from typing import Any
 from mgic_geo.viz._figure import COLOURS, INK, new_figure, save_figure, tidy
 
 from ._experiment import Context, Experiment
-from ._imagenet import COLUMNS, Line, run_lines
+from ._imagenet import COLUMNS, STEPS, Line, run_lines
 from ._program import program
 from ._rows import Row, read_rows
 
-STEPS = 400
 PICTURE = "table_07.png"
 _MGIC = "mgic_mobilenetv3"
 LINES = (
@@ -64,7 +63,7 @@ LINES = (
 
 
 def run(context: Context) -> None:
-    run_lines(context, LINES, STEPS)
+    run_lines(context, LINES)
     save_figure(draw(read_rows(context.path)), context.picture(PICTURE), dpi=110)
 
 

@@ -246,5 +246,5 @@ def test_configs_are_recipes_of_models_that_there_are(path: Path) -> None:
         create_model(config.model, **config.model_args())
     assert config.data == path.stem
     if path.stem == "imagenet":
-        recipe = _imagenet.recipe(Context(made(), full=True), table_05.LINES[0], 1)
+        recipe = _imagenet.recipe(Context(made(), full=True), table_05.LINES[0])
         assert recipe.batch_size == 256 == 8 * config.batch_size
