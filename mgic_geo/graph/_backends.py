@@ -135,12 +135,14 @@ def dense(
     x: Tensor, y: Tensor, ptr_x: Sequence[int], ptr_y: Sequence[int], k: int, workers: int
 ) -> Tensor:
     """All distances and ``topk``: batched over clouds of one size, in chunks of bounded memory."""
-    sizes_x, sizes_y = np.diff(ptr_x), np.diff(ptr_y)
-    if sizes_x.size and (sizes_x == sizes_x[0]).all() and (sizes_y == sizes_y[0]).all():
-        clouds = (
-            x.view(len(sizes_x), int(sizes_x[0]), -1),
-            y.view(len(sizes_y), int(sizes_y[0]), -1),
-        )
+    count = len(ptr_x) - 1
+    # no NumPy: this is the search that compilers trace
+    size_x, size_y = ptr_x[1] - ptr_x[0], ptr_y[1] - ptr_y[0]
+    if all(
+        ptr_x[i + 1] - ptr_x[i] == size_x and ptr_y[i + 1] - ptr_y[i] == size_y
+        for i in range(count)
+    ):
+        clouds = x.view(count, size_x, -1), y.view(count, size_y, -1)
         start = torch.as_tensor(ptr_x[:-1], device=x.device).view(-1, 1, 1)
         return (_dense_batch(*clouds, k) + start).view(-1, k)
     tables = [

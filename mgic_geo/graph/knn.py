@@ -106,8 +106,8 @@ def knn_graph(
     if flow not in ("source_to_target", "target_to_source"):
         raise ValueError(f"flow = {flow!r}: use 'source_to_target' or 'target_to_source'")
     if x.dim() == 3:
-        size = x.size(1)
-        ptr: Sequence[int] = range(0, x.size(0) * size + 1, max(size, 1))
+        # no range: Dynamo cannot count one whose bounds are symbols
+        ptr: Sequence[int] = [cloud * x.size(1) for cloud in range(x.size(0) + 1)]
         x = x.flatten(0, 1)
     else:
         ptr = _pointers(batch, x.size(0), batch_size)

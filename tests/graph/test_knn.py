@@ -180,6 +180,14 @@ def test_large_clouds_in_parts(
     assert len(set(edges)) == len(edges)
 
 
+def test_compiled_models_build_graphs_of_clouds_of_any_size() -> None:
+    torch._dynamo.reset()
+    build = torch.compile(lambda pos: knn_graph(pos, 4), backend="eager", dynamic=True)
+    for clouds, points in (4, 32), (4, 40), (3, 36):
+        pos = torch.rand(clouds, points, 3)
+        assert torch.equal(build(pos), knn_graph(pos, 4))
+
+
 def test_the_compiled_graph_does_not_depend_on_the_workers() -> None:
     if "compiled" not in available_backends():
         pytest.skip("the compiled kernels need Numba")
