@@ -8,17 +8,20 @@ import torch
 from torch import Tensor
 
 from mgic_geo.errors import DataError
+from mgic_geo.graph.least_squares import least_squares_derivatives
 from mgic_geo.graph.neighborhoods import Neighborhoods
 from mgic_geo.kernels._dispatch import compiled_for
 
 AXES = 3
+FITS = ("average", "least_squares")
 
 
 class DifferentialOperators(NamedTuple):
     r"""Three first and three second directional derivatives, linear in the features.
 
-    On the edges from neighbour :math:`j` to node :math:`i`, with :math:`u_{ij} = p_j - p_i`,
-    :math:`\hat u = u / \lVert u \rVert` and :math:`a \in \{x, y, z\}`,
+    Those of ``fit="average"``: on the edges from neighbour :math:`j` to node :math:`i`, with
+    :math:`u_{ij} = p_j - p_i`, :math:`\hat u = u / \lVert u \rVert` and
+    :math:`a \in \{x, y, z\}`,
 
     .. math::
         (G_a f)_i = \frac{1}{|N(i)|} \sum_j \hat u_{ij,a} \, (f_j - f_i), \qquad
@@ -29,7 +32,8 @@ class DifferentialOperators(NamedTuple):
     are the same for a cloud and its scaled or shifted copy, and their rows are bounded by 2, so
     that depth does not amplify outliers. After `"DiffGCN: Graph Convolutional Networks via
     Differential Operators and Algebraic Multigrid Pooling" <https://arxiv.org/abs/2006.04115>`_,
-    without its division by the distance.
+    without its division by the distance. For those of ``fit="least_squares"`` see
+    :func:`~mgic_geo.graph.least_squares.least_squares_derivatives`.
 
     Built once for a graph by :func:`differential_operators` and shared by all layers and grids; the
     transposed operators, which the backward pass applies, come along.
@@ -64,7 +68,7 @@ class DifferentialOperators(NamedTuple):
 
 
 def differential_operators(
-    pos: Tensor, edge_index: Tensor | Neighborhoods
+    pos: Tensor, edge_index: Tensor | Neighborhoods, fit: str = "average"
 ) -> DifferentialOperators:
     """Builds the :class:`DifferentialOperators` of a graph with positions.
 
@@ -75,12 +79,15 @@ def differential_operators(
         pos: Positions ``[N, 3]``.
         edge_index: int64 ``[2, E]``, row 0 the neighbours, row 1 the nodes, or its
             :class:`Neighborhoods`. Edges from a node to itself carry no derivative.
+        fit: ``"average"``, means along the edges, or ``"least_squares"``, derivatives of a plane
+            fitted to each neighbourhood, which irregular neighbourhoods and rims bias less.
 
     Raises:
         DataError: Positions are not finite, or all of them coincide; the graph names other nodes.
     """
     if pos.dim() != 2 or pos.size(1) != AXES:
         raise ValueError(f"pos must be [N, 3], got {list(pos.shape)}")
+    check_fit(fit)
     graph = (
         edge_index
         if isinstance(edge_index, Neighborhoods)
@@ -88,8 +95,9 @@ def differential_operators(
     )
     if graph.num_nodes != pos.size(0):
         raise DataError(f"the graph has {graph.num_nodes} nodes, there are {pos.size(0)} points")
-    if compiled_for(pos) is None or pos.requires_grad or torch.compiler.is_compiling():
-        return _reference(pos, graph)
+    eager = not (pos.requires_grad or torch.compiler.is_compiling())
+    if fit != FITS[0] or compiled_for(pos) is None or not eager:
+        return _reference(pos, graph, fit)
     from mgic_geo.kernels import _numba_operators
 
     longest, known, fields = _numba_operators.operators(pos, *graph)
@@ -100,23 +108,32 @@ def differential_operators(
     return DifferentialOperators(*fields)
 
 
+def check_fit(fit: str) -> None:
+    """Raises ``ValueError`` if ``fit`` is none of :data:`FITS`."""
+    if fit not in FITS:
+        raise ValueError(f"fit = {fit!r}: use one of {FITS}")
+
+
 def _check_longest(longest: float, pos: Tensor) -> None:
     if not longest > 0.0 or longest == float("inf"):
         what = "coincide" if longest == 0.0 else "are not all finite"
         raise DataError(f"the {pos.size(0)} points {what}: no derivatives can be taken")
 
 
-def _reference(pos: Tensor, graph: Neighborhoods) -> DifferentialOperators:
+def _reference(pos: Tensor, graph: Neighborhoods, fit: str) -> DifferentialOperators:
     """In plain torch."""
     target, col = graph.target(), graph.col.long()
     offset = pos[col] - pos[target]
     length = offset.norm(dim=-1, keepdim=True)
     if length.numel():  # no edges: no derivatives, no error
         _check_longest(float(length.detach().max()), pos)
-    # Below this length its square underflows, and the direction would be no unit vector.
-    direction = offset / length.clamp_min(torch.finfo(pos.dtype).tiny ** 0.5)
     degree = graph.rowptr.diff().long()
-    edges = torch.cat([direction, direction.square()], dim=-1) / degree[target].unsqueeze(-1)
+    if fit == "least_squares":
+        edges = least_squares_derivatives(offset, target, degree)
+    else:
+        # Below this length its square underflows, and the direction would be no unit vector.
+        direction = offset / length.clamp_min(torch.finfo(pos.dtype).tiny ** 0.5)
+        edges = torch.cat([direction, direction.square()], dim=-1) / degree[target].unsqueeze(-1)
 
     # Each row gets one more entry, for the node itself, so that differences f_j - f_i need no
     # gather.

@@ -14,6 +14,7 @@ from mgic_geo.graph import (
     differential_operators,
     knn_graph,
 )
+from mgic_geo.graph.operators import check_fit
 from mgic_geo.models.registry import register_model
 from mgic_geo.nn import MGIC, MLP, DenseBlock, DiffGCNConv, EdgeConv, GraphBlock
 from mgic_geo.nn.graph_block import Graph
@@ -72,6 +73,8 @@ class PointClassifier(nn.Module):
             first and so on, and take the mean of their logits: as many judgements at the work of
             one, each on a graph as coarse as that of a training step that sees ``1 / parts`` of the
             points. The order of the points must be random then, as it is after sampling.
+        fit: How :func:`~mgic_geo.graph.differential_operators` takes derivatives, where the graph
+            convolutions need them.
 
     Shapes:
         - **pos:** :math:`(N, 3)` with **batch** :math:`(N)`, or :math:`(B, n, 3)`; any unit of
@@ -97,6 +100,7 @@ class PointClassifier(nn.Module):
         dilation: int = 1,
         embedding_groups: int = 1,
         parts: int = 1,
+        fit: str = "average",
     ) -> None:
         super().__init__()
         embedding = width if embedding is None else embedding
@@ -107,6 +111,7 @@ class PointClassifier(nn.Module):
                 raise ValueError(f"{name} = {value}: it must be at least 1")
         if num_classes < 0:
             raise ValueError(f"num_classes = {num_classes}: it must not be negative")
+        check_fit(fit)
         if pool not in _POOLS:
             raise ValueError(f"pool = {pool!r}: use one of {_POOLS}")
         self.num_classes = num_classes
@@ -117,6 +122,7 @@ class PointClassifier(nn.Module):
         self.pool = pool
         self.dilation = dilation
         self.parts = parts
+        self.fit = fit
 
         def relaxation(channels: int, groups: int) -> nn.Module:
             return GraphBlock(conv(channels, channels, groups), channels, residual)
@@ -175,7 +181,7 @@ class PointClassifier(nn.Module):
 
     def _graph(self, pos: Tensor, edge_index: Tensor) -> Graph:
         graph = Neighborhoods.from_edge_index(edge_index, pos.size(0))
-        return differential_operators(pos, graph) if self._needs_operators else graph
+        return differential_operators(pos, graph, self.fit) if self._needs_operators else graph
 
     def forward_features(
         self,

@@ -19,6 +19,7 @@ NAMES = (
     "table_09",
     "table_11",
     "table_12",
+    "recipe",
     "width",
     "coupling",
 )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mgic_geo.graph import DifferentialOperators, Neighborhoods, differential_operators
+from mgic_geo.graph.operators import check_fit
 from mgic_geo.kernels import diff_conv
 from mgic_geo.nn.pointwise import check_groups
 
@@ -33,6 +34,8 @@ class DiffGCNConv(nn.Module):
         groups: Groups of channels that are mixed apart from each other.
         terms: Which of ``"identity"``, ``"gradient"`` and ``"laplacian"`` take part.
         bias: Learn an additive bias.
+        fit: How operators are built that are not given, see
+            :func:`~mgic_geo.graph.differential_operators`.
 
     Shapes:
         - **input:** node features :math:`(N, F_{in})` and either prepared operators, or positions
@@ -55,14 +58,17 @@ class DiffGCNConv(nn.Module):
         groups: int = 1,
         terms: Sequence[str] = ("identity", "gradient", "laplacian"),
         bias: bool = True,
+        fit: str = "average",
     ) -> None:
         super().__init__()
+        check_fit(fit)
         check_groups(groups, in_channels=in_channels, out_channels=out_channels)
         if not terms or any(term not in _TERMS for term in terms):
             raise ValueError(f"terms = {terms!r}: use one or more of {tuple(_TERMS)}")
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.groups = groups
+        self.fit = fit
         self.terms = tuple(term for term in _TERMS if term in terms)
         self._rows = [row for term in self.terms for row in _TERMS[term]]
         self.weight = nn.Parameter(
@@ -96,7 +102,7 @@ class DiffGCNConv(nn.Module):
         elif edge_index is None:
             raise ValueError("DiffGCNConv needs pos and edge_index, or prepared operators")
         else:
-            operators = differential_operators(pos, edge_index)
+            operators = differential_operators(pos, edge_index, self.fit)
         y = diff_conv(x.to(self.weight.dtype), self.mix(), *operators)
         return y if self.bias is None else y + self.bias
 
@@ -112,5 +118,5 @@ class DiffGCNConv(nn.Module):
     def extra_repr(self) -> str:
         return (
             f"{self.in_channels}, {self.out_channels}, groups={self.groups}, terms={self.terms}, "
-            f"bias={self.bias is not None}"
+            f"bias={self.bias is not None}, fit={self.fit!r}"
         )
