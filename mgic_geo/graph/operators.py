@@ -127,12 +127,12 @@ def _reference(pos: Tensor, graph: Neighborhoods, fit: str) -> DifferentialOpera
     length = offset.norm(dim=-1, keepdim=True)
     if length.numel():  # no edges: no derivatives, no error
         _check_longest(float(length.detach().max()), pos)
-    degree = graph.rowptr.diff().long()
     if fit == "least_squares":
-        edges = least_squares_derivatives(offset, target, degree)
+        edges = least_squares_derivatives(offset, target, graph.num_nodes)
     else:
         # Below this length its square underflows, and the direction would be no unit vector.
         direction = offset / length.clamp_min(torch.finfo(pos.dtype).tiny ** 0.5)
+        degree = graph.rowptr.diff().long()
         edges = torch.cat([direction, direction.square()], dim=-1) / degree[target].unsqueeze(-1)
 
     # Each row gets one more entry, for the node itself, so that differences f_j - f_i need no

@@ -20,19 +20,21 @@ COLUMNS = {
 
 
 def recipe(
-    context: Context, model: str, options: Mapping[str, Any], epochs: int = 3
+    context: Context, model: str, options: Mapping[str, Any], steps: int | None = None
 ) -> TrainConfig:
-    """``configs/cifar10.yaml``, for a few epochs or for all of its 200.
+    """``configs/cifar10.yaml``, for 3 epochs, or for all of its 200.
 
     Args:
         context: The experiment.
         model: In the registry.
         options: Of the model.
-        epochs: Of the short budget.
+        steps: Of the short budget, in one epoch instead.
     """
     config = load_recipe(context, "cifar10", model=model, model_options=dict(options))
     if not context.full:
-        config = dataclasses.replace(config, epochs=epochs)
+        config = dataclasses.replace(
+            config, epochs=3 if steps is None else 1, steps_per_epoch=steps
+        )
     if context.quick:
         config = dataclasses.replace(config, epochs=1, steps_per_epoch=2, batch_size=8)
     return config

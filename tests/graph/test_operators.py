@@ -14,18 +14,23 @@ from mgic_geo.graph import (
     differential_operators,
     knn_graph,
 )
+from mgic_geo.graph.least_squares import RIDGE
+from mgic_geo.graph.operators import FITS
 from mgic_geo.kernels import _dispatch
 from mgic_geo.testing import random_clouds
 
+# Largest sums of absolute values of a row; of least squares 1 / sqrt(RIDGE) = 7.1.
+BOUNDS = {"average": 2.0, "least_squares": RIDGE**-0.5}
+any_fit = pytest.mark.parametrize("fit", FITS)
 needs_compiled = pytest.mark.skipif(_dispatch.compiled is None, reason="no compiled kernels here")
 
 
 def build(
-    num_clouds: int = 2, ragged: bool = True, seed: int = 0
+    num_clouds: int = 2, ragged: bool = True, seed: int = 0, fit: str = "average"
 ) -> tuple[Tensor, Tensor, DifferentialOperators]:
     pos, batch = random_clouds(num_clouds, 30, seed, torch.float64, ragged)
     edge_index = knn_graph(pos, 6, batch)
-    return pos, edge_index, differential_operators(pos, edge_index)
+    return pos, edge_index, differential_operators(pos, edge_index, fit)
 
 
 def matrices(rowptr: Tensor, col: Tensor, weight: Tensor) -> Tensor:
@@ -49,11 +54,14 @@ def test_equal_the_formulas() -> None:
     torch.testing.assert_close(matrices(*operators[:3]), expected)
 
 
+@any_fit
 @pytest.mark.parametrize("compiled", [True, False])
-def test_transposes_are_transposes(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transposes_are_transposes(
+    compiled: bool, fit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not compiled:
         monkeypatch.setattr(_dispatch, "compiled", None)
-    *_, operators = build()
+    *_, operators = build(fit=fit)
     assert torch.equal(matrices(*operators[3:]), matrices(*operators[:3]).transpose(1, 2))
     assert {t.dtype for t in operators} == {torch.int32, torch.float64}
 
@@ -111,18 +119,20 @@ def test_no_edges(nodes: int, monkeypatch: pytest.MonkeyPatch) -> None:
         assert torch.equal(one, other)
 
 
-def test_positions_may_have_gradients() -> None:
+@any_fit
+def test_positions_may_have_gradients(fit: str) -> None:
     pos, edge_index, _ = build(1)
-    differential_operators(pos.requires_grad_(), edge_index).weight.square().sum().backward()
+    differential_operators(pos.requires_grad_(), edge_index, fit).weight.square().sum().backward()
     assert pos.grad is not None
     assert pos.grad.abs().max() > 0.0
 
 
-def test_constants_have_no_derivatives_and_rows_are_bounded() -> None:
-    *_, operators = build()
+@any_fit
+def test_constants_have_no_derivatives_and_rows_are_bounded(fit: str) -> None:
+    *_, operators = build(fit=fit)
     dense = matrices(*operators[:3])
     torch.testing.assert_close(dense.sum(dim=2), torch.zeros(6, dense.size(1)).double())
-    assert dense.abs().sum(dim=2).max() <= 2.0 + 1e-12
+    assert dense.abs().sum(dim=2).max() <= BOUNDS[fit] + 1e-12
 
 
 def test_second_derivatives_sum_to_the_graph_laplacian() -> None:
@@ -133,16 +143,18 @@ def test_second_derivatives_sum_to_the_graph_laplacian() -> None:
     torch.testing.assert_close(matrices(*operators[:3])[3:].sum(dim=0), laplacian)
 
 
-def test_shifted_and_scaled_clouds_have_the_same_operators() -> None:
-    pos, edge_index, operators = build()
+@any_fit
+def test_shifted_and_scaled_clouds_have_the_same_operators(fit: str) -> None:
+    pos, edge_index, operators = build(fit=fit)
     for moved in (pos + torch.tensor([5.0, -3.0, 2.0]), pos * 250.0, pos * 1e-3 - 1.0):
-        found = differential_operators(moved, edge_index)
+        found = differential_operators(moved, edge_index, fit)
         torch.testing.assert_close(found.weight, operators.weight, rtol=1e-9, atol=1e-9)
 
 
-def test_exchanged_axes_exchange_the_operators() -> None:
-    pos, edge_index, operators = build()
-    found = differential_operators(pos[:, [2, 0, 1]], edge_index)
+@any_fit
+def test_exchanged_axes_exchange_the_operators(fit: str) -> None:
+    pos, edge_index, operators = build(fit=fit)
+    found = differential_operators(pos[:, [2, 0, 1]], edge_index, fit)
     torch.testing.assert_close(found.weight, operators.weight[:, [2, 0, 1, 5, 3, 4]])
 
 
@@ -157,12 +169,13 @@ def test_a_linear_function_has_a_constant_gradient_on_a_lattice() -> None:
     torch.testing.assert_close(gradient[:, inside].T, expected.expand(int(inside.sum()), 3))
 
 
+@any_fit
 @pytest.mark.parametrize("ragged", [False, True])
-def test_batched_clouds_are_clouds_alone(ragged: bool) -> None:
+def test_batched_clouds_are_clouds_alone(ragged: bool, fit: str) -> None:
     pos, batch = random_clouds(3, 30, dtype=torch.float64, ragged=ragged)
-    together = matrices(*differential_operators(pos, knn_graph(pos, 6, batch))[:3])
+    together = matrices(*differential_operators(pos, knn_graph(pos, 6, batch), fit)[:3])
     for i in range(3):
-        alone = differential_operators(pos[batch == i], knn_graph(pos[batch == i], 6))
+        alone = differential_operators(pos[batch == i], knn_graph(pos[batch == i], 6), fit)
         part = together[:, batch == i]
         torch.testing.assert_close(part[..., batch == i], matrices(*alone[:3]))
         assert (part[..., batch != i] == 0).all()
@@ -190,11 +203,12 @@ def test_self_loops_carry_no_derivative() -> None:
     torch.testing.assert_close(looped * 7, plain * 6)
 
 
+@any_fit
 @pytest.mark.parametrize("distance", [0.0, 1e-44, 1e-30, 1e-21, 1e-19, 1e-10])
-def test_close_points_have_bounded_derivatives(distance: float) -> None:
+def test_close_points_have_bounded_derivatives(distance: float, fit: str) -> None:
     pos = torch.tensor([[0.0, 0.0, 0.0], [0.6 * distance, 0.8 * distance, 0.0], [0.0, 0.0, 1.0]])
-    operators = differential_operators(pos, knn_graph(pos, 2))
-    assert matrices(*operators[:3]).abs().sum(dim=2).max() <= 2.0 + 1e-6
+    operators = differential_operators(pos, knn_graph(pos, 2), fit)
+    assert matrices(*operators[:3]).abs().sum(dim=2).max() <= BOUNDS[fit] + 1e-6
 
 
 @pytest.mark.parametrize("compiled", [True, False])
