@@ -82,6 +82,7 @@ def draw(rows: list[Row]) -> Any:
     grid[1].set_xlabel("ms of a training step, 16 clouds", fontsize=9)
     grid[0].set_ylabel("mean class accuracy, validation, %", fontsize=9)
     for axes in grid:
+        axes.margins(x=0.08)
         axes.set_xlim(left=0)
         tidy(axes)
     grid[1].legend(frameon=False, fontsize=8)
