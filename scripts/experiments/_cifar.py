@@ -9,7 +9,7 @@ from typing import Any
 from mgic_geo.training import TrainConfig
 
 from ._experiment import Context
-from ._training import load_recipe
+from ._training import FAST, load_recipe
 
 METRICS = {"accuracy": "accuracy"}
 COLUMNS = {
@@ -28,13 +28,13 @@ def recipe(
         context: The experiment.
         model: In the registry.
         options: Of the model.
-        steps: Of the short budget, in one epoch instead.
+        steps: Of the short budget, in one epoch and by AdamW instead.
     """
     config = load_recipe(context, "cifar10", model=model, model_options=dict(options))
     if not context.full:
-        config = dataclasses.replace(
-            config, epochs=3 if steps is None else 1, steps_per_epoch=steps
-        )
+        config = dataclasses.replace(config, epochs=3)
+        if steps is not None:
+            config = dataclasses.replace(config, epochs=1, steps_per_epoch=steps, **FAST)
     if context.quick:
         config = dataclasses.replace(config, epochs=1, steps_per_epoch=2, batch_size=8)
     return config

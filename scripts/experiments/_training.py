@@ -15,6 +15,9 @@ from mgic_geo.training import TrainConfig, train
 
 from ._experiment import Context
 
+FAST: dict[str, Any] = {"optimizer": "adamw", "lr": 2e-3}
+"""What learns most in a few hundred steps of images, where SGD is not yet warm."""
+
 _CONFIGS = Path(__file__).parents[2] / "configs"
 # What a run may have otherwise: where its data were, and how many processes shared it.
 _FREE = ("resume", "out", "root", "source", "val_data", "workers", "batch_size")

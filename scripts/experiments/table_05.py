@@ -45,7 +45,8 @@ EXPERIMENT = Experiment(
         paper's MACs of the MGIC rows leave out those of R and P, so both stand here. Networks
         without a column of ours are other authors' and not in the registry. ImageNet was not
         trained; its schedule is in `configs/imagenet.yaml`. *CIFAR-10, short*, where it was run, is
-        {STEPS} steps of 64 images at 64 x 64 pixels: how fast each starts to learn, no more.
+        {STEPS} steps of AdamW on 64 images of 64 x 64 pixels: how fast each starts to learn, no
+        more.
     """,
     run=run,
     columns=COLUMNS,

@@ -103,9 +103,9 @@ EXPERIMENT = Experiment(
         The paper does not define its MGIC-MobileNetV3 far enough to reach its counts; ours follow
         the text's group rule with s_g = s_c = 64 and Table 6. Networks without a column of ours are
         not in the registry. ImageNet was not trained; its schedule is in `configs/imagenet.yaml`.
-        *CIFAR-10, short*, where it was run, is {STEPS} steps of 64 images at 64 x 64 pixels: how
-        fast each starts to learn, no more. The picture has the paper's accuracies over its MACs and
-        over ours.
+        *CIFAR-10, short*, where it was run, is {STEPS} steps of AdamW on 64 images of 64 x 64
+        pixels: how fast each starts to learn, no more. The picture has the paper's accuracies over
+        its MACs and over ours.
     """,
     run=run,
     columns=COLUMNS,

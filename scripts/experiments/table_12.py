@@ -72,9 +72,9 @@ EXPERIMENT = Experiment(
     name="table_12",
     title="Table 12: group size and coarsest width on CIFAR-10",
     about="""
-        As Table 3, for the sweep of s_g and s_c, after 200 steps. The paper's rows contradict each
-        other (it prints two for (16, 16)), and no definition reaches their counts; ours are of
-        the text's.
+        As Table 3, for the sweep of s_g and s_c, after 200 steps of AdamW: how fast each starts to
+        learn. The paper's rows contradict each other (it prints two for (16, 16)), and no
+        definition reaches their counts; ours are of the text's.
     """,
     run=run,
     columns=COLUMNS,
