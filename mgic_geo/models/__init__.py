@@ -2,6 +2,7 @@
 
 from mgic_geo.models import mobilenetv2 as _mobilenetv2  # noqa: F401  (registers its models)
 from mgic_geo.models import mobilenetv3 as _mobilenetv3  # noqa: F401
+from mgic_geo.models import point_models as _point_models  # noqa: F401
 from mgic_geo.models import resnet as _resnet  # noqa: F401
 from mgic_geo.models.fusion_classifier import FusionClassifier
 from mgic_geo.models.image_classifier import ImageClassifier

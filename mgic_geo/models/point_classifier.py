@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import global_max_pool, global_mean_pool
 
-from mgic_geo.graph import (
-    Neighborhoods,
-    differential_operators,
-    knn_graph,
-)
+from mgic_geo.graph import Neighborhoods, differential_operators, knn_graph
 from mgic_geo.graph.operators import check_fit
-from mgic_geo.models.registry import register_model
-from mgic_geo.nn import MGIC, MLP, DenseBlock, DiffGCNConv, EdgeConv, GraphBlock
+from mgic_geo.models._parts import deal
+from mgic_geo.nn import MGIC, MLP, DenseBlock, DiffGCNConv, GraphBlock
 from mgic_geo.nn.graph_block import Graph
 
 Conv = Callable[[int, int, int], nn.Module]
@@ -31,14 +27,6 @@ class Scales(NamedTuple):
 
 Geometry = Graph | Scales
 _POOLS = ("max", "max_mean")
-
-
-def _diffgcn(in_channels: int, out_channels: int, groups: int) -> nn.Module:
-    return DiffGCNConv(in_channels, out_channels, groups, bias=False)
-
-
-def _edgeconv(in_channels: int, out_channels: int, groups: int) -> nn.Module:
-    return EdgeConv([2 * in_channels, out_channels], groups, bias=False)
 
 
 class PointClassifier(nn.Module):
@@ -253,43 +241,4 @@ class PointClassifier(nn.Module):
         Returns:
             ``pos`` and ``batch`` of ``B * parts`` clouds, those of one beside each other.
         """
-        parts = self.parts
-        if parts == 1 or self.training:
-            return pos, batch
-        if pos.dim() == 3:
-            size, count = pos.shape[:2]
-            if count % parts == 0:
-                dealt = pos.unflatten(1, (-1, parts)).transpose(1, 2)
-                return dealt.reshape(size * parts, count // parts, 3), None
-            batch = torch.arange(size, device=pos.device).repeat_interleave(count)
-            pos = pos.flatten(0, 1)
-        elif batch is None:
-            batch = torch.zeros(len(pos), dtype=torch.long, device=pos.device)
-        assert batch is not None
-        place = torch.arange(len(pos), device=pos.device) - torch.searchsorted(batch, batch)
-        part, order = (batch * parts + place % parts).sort(stable=True)
-        return pos[order], part
-
-
-@register_model
-def dgcnn(**kwargs: Any) -> PointClassifier:
-    """EdgeConv, dense: a small DGCNN on one graph."""
-    return PointClassifier(_edgeconv, mgic=False, **kwargs)
-
-
-@register_model
-def diffgcn(**kwargs: Any) -> PointClassifier:
-    """Differential operators, dense."""
-    return PointClassifier(_diffgcn, mgic=False, **kwargs)
-
-
-@register_model(dense_twin="dgcnn")
-def mgic_edgeconv(**kwargs: Any) -> PointClassifier:
-    """EdgeConv in the channel hierarchy."""
-    return PointClassifier(_edgeconv, mgic=True, **kwargs)
-
-
-@register_model(dense_twin="diffgcn")
-def mgic_diffgcn(**kwargs: Any) -> PointClassifier:
-    """Differential operators in the channel hierarchy."""
-    return PointClassifier(_diffgcn, mgic=True, **kwargs)
+        return (pos, batch) if self.training else deal(pos, batch, self.parts)
