@@ -11,6 +11,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from mgic_geo.training import TrainConfig
+
 from ._experiment import Context, Experiment
 from ._modelnet import COLUMNS, METRICS, recipe
 from ._program import program
@@ -35,20 +37,24 @@ LINES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+def config_of(context: Context, changes: Mapping[str, Any]) -> TrainConfig:
+    """The recipe with a row's changes."""
+    base = recipe(context, "mgic_diffgcn")
+    options = dict(changes)
+    if "model_options" in options:
+        options["model_options"] = base.model_options | options["model_options"]
+    if "augment" in options:
+        options["augment"] = dataclasses.replace(base.augment, **options["augment"])
+    if context.quick:
+        options |= {"epochs": 1, "num_points": 128}  # enough for every row's neighbours
+    return dataclasses.replace(base, **options)
+
+
 def run(context: Context) -> None:
     for row, changes in LINES.items():
-        if not context.wants(row):
-            continue
-        base = recipe(context, "mgic_diffgcn")
-        options = dict(changes)
-        if "model_options" in options:
-            options["model_options"] = base.model_options | options["model_options"]
-        if "augment" in options:
-            options["augment"] = dataclasses.replace(base.augment, **options["augment"])
-        if context.quick:
-            options |= {"epochs": 1, "num_points": 128}
-        for seed in context.seeds_of(1):
-            train_row(context, row, dataclasses.replace(base, **options), seed, METRICS)
+        if context.wants(row):
+            for seed in context.seeds_of(1):
+                train_row(context, row, config_of(context, changes), seed, METRICS)
 
 
 EXPERIMENT = Experiment(

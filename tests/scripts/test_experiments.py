@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -18,6 +19,7 @@ from scripts.experiments import (
     _imagenet,
     _report,
     coupling,
+    recipe,
     table_03,
     table_05,
     table_07,
@@ -51,7 +53,7 @@ def made(run: Any = None, **facts: Any) -> Experiment:
 def clouds(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     path = tmp_path / "clouds.npz"
-    points = rng.normal(size=(4 * CLASSES, 64, 3)).astype(np.float32)
+    points = rng.normal(size=(4 * CLASSES, 128, 3)).astype(np.float32)
     label = np.repeat(np.arange(CLASSES), 4)
     np.savez(path, points=points, label=label, classes=MODELNET10_CLASSES)
     return path
@@ -228,6 +230,26 @@ def test_width_rows(tmp_path: Path, clouds: Path) -> None:
     assert sizes["MGIC (8, 16), width 128"] < sizes["dense, width 128"] / 3
 
 
+def test_recipe_rows(tmp_path: Path, clouds: Path) -> None:
+    rows = quick(recipe, tmp_path, "--source", f"modelnet10={clouds}", "the recipe", "k = 20")
+    assert {row["row"] for row in rows} == {"the recipe", "k = 20"}
+    # another graph, the same weights
+    assert len({row["parameters"] for row in rows}) == 1
+
+
+def test_rows_of_the_recipe_differ_in_what_they_name() -> None:
+    context = Context(made())
+    configs = {row: recipe.config_of(context, changes) for row, changes in recipe.LINES.items()}
+    base = dataclasses.asdict(configs.pop("the recipe"))
+    changed = []
+    for config in configs.values():
+        mine = dataclasses.asdict(config)
+        changed.append({name for name, value in mine.items() if value != base[name]})
+        with torch.device("meta"):
+            create_model(config.model, **config.model_args())
+    assert [len(names) for names in changed] == [1] * len(configs)
+
+
 def test_every_row_builds_what_it_names() -> None:
     for line in (*table_05.LINES, *table_07.LINES):
         if line.model:
@@ -246,5 +268,5 @@ def test_configs_are_recipes_of_models_that_there_are(path: Path) -> None:
         create_model(config.model, **config.model_args())
     assert config.data == path.stem
     if path.stem == "imagenet":
-        recipe = _imagenet.recipe(Context(made(), full=True), table_05.LINES[0])
-        assert recipe.batch_size == 256 == 8 * config.batch_size
+        whole = _imagenet.recipe(Context(made(), full=True), table_05.LINES[0])
+        assert whole.batch_size == 256 == 8 * config.batch_size
