@@ -106,7 +106,7 @@ def _budget(rows: Sequence[Row]) -> str:
         return ""
     epochs = " or ".join(sorted({row["epochs"] for row in best}, key=int))
     seeds = len({row["seed"] for row in best})
-    return f"{epochs} epochs, {seeds} seed{'s' * (seeds > 1)}"
+    return f"{epochs} epoch{'s' * (epochs != '1')}, {seeds} seed{'s' * (seeds > 1)}"
 
 
 def _first(cells: Iterable[str]) -> str:
