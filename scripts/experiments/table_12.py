@@ -56,11 +56,14 @@ def draw(rows: list[Row]) -> Any:
             for row in rows:
                 if fixed in row["row"] and row[column] and row["metric"] in found:
                     found[row["metric"]][row["row"]] = float(row[column])
-            points = [(x, found["accuracy"].get(name)) for name, x in found["parameters"].items()]
+            points = [
+                (size / 1e3, found["accuracy"].get(name))
+                for name, size in found["parameters"].items()
+            ]
             x, y = zip(*sorted(p for p in points if p[1] is not None), strict=True)
             axes.plot(x, y, marker="o", ms=4, color=color, label=f"${swept}$ swept, {fixed}")
         axes.set_title(title, fontsize=9)
-        axes.set_xlabel("parameters", fontsize=9)
+        axes.set_xlabel("parameters, thousands", fontsize=9)
         axes.set_ylabel("top-1, %", fontsize=9)
         axes.legend(frameon=False, fontsize=8)
         tidy(axes)
