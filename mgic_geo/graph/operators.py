@@ -95,8 +95,8 @@ def differential_operators(
     )
     if graph.num_nodes != pos.size(0):
         raise DataError(f"the graph has {graph.num_nodes} nodes, there are {pos.size(0)} points")
-    eager = not (pos.requires_grad or torch.compiler.is_compiling())
-    if fit != FITS[0] or compiled_for(pos) is None or not eager:
+    traced = pos.requires_grad or torch.compiler.is_compiling()
+    if traced or fit != "average" or compiled_for(pos) is None:
         return _reference(pos, graph, fit)
     from mgic_geo.kernels import _numba_operators
 

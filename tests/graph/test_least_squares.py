@@ -74,6 +74,11 @@ def test_loops_and_coincident_neighbours_take_no_part() -> None:
     looped = differential_operators(pos, knn_graph(pos, K + 1, batch, loop=True), "least_squares")
     plain = differential_operators(pos, knn_graph(pos, K, batch), "least_squares")
     torch.testing.assert_close(derivatives(looped, pos[:, 1]), derivatives(plain, pos[:, 1]))
+    # the first node sees its copy as well
+    pos = torch.cat([pos, pos[:1]])
+    edge_index = torch.cat([knn_graph(pos[:-1], K), torch.tensor([[20], [0]])], dim=1)
+    copied = differential_operators(pos, edge_index, "least_squares")
+    torch.testing.assert_close(derivatives(copied, pos[:, 1])[:-1], derivatives(plain, pos[:-1, 1]))
 
 
 def test_layers_and_models_take_it() -> None:
