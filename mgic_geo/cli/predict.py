@@ -16,7 +16,7 @@ from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
 from mgic_geo.cli._images import classify_file, most_likely, segment_file
-from mgic_geo.cli._output import message, percent, print_json
+from mgic_geo.cli._output import one_line, percent, print_json
 from mgic_geo.cli._weights import add_weights_arguments, load_weights
 from mgic_geo.datasets import sample_points
 from mgic_geo.io import Mesh, read_cloud_or_mesh
@@ -58,8 +58,9 @@ def run(options: Namespace) -> int:
     for file in options.files:
         try:
             result = predict(model, info, file, options)
-        except (ValueError, OSError, ImportError) as error:
-            text = message(error) if file in message(error) else f"{file}: {message(error)}"
+        except Exception as error:  # whatever a file does to a reader, the others come after it
+            text = one_line(error)
+            text = text if file in text else f"{file}: {text}"
             print(f"mgic-geo: {text}", file=sys.stderr)
             result, failed = {"file": file, "error": text}, True
         results.append(result)

@@ -1,6 +1,6 @@
 """Files: meshes, point clouds, and writing without half-written results."""
 
-from mgic_geo.io.atomic import atomic_write, full_disk_as_data_error
+from mgic_geo.io.atomic import atomic_write, full_disk_as_data_error, remove_leftovers
 from mgic_geo.io.cloud import check_cloud
 from mgic_geo.io.clouds import Clouds, load_clouds_npz
 from mgic_geo.io.lock import file_lock
@@ -20,5 +20,6 @@ __all__ = [
     "read_cloud_or_mesh",
     "read_off",
     "read_pcd",
+    "remove_leftovers",
     "write_off",
 ]

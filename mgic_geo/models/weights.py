@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
 from mgic_geo.errors import CheckpointError
 from mgic_geo.io import atomic_write
+from mgic_geo.io.tensors import tensors_as_bytes
 from mgic_geo.models.registry import TASKS, create_model
 
 _FORMAT = "mgic_geo-1"
@@ -98,7 +98,7 @@ def save_weights(path: str | os.PathLike[str], model: nn.Module, info: WeightsIn
             metadata[name] = json.dumps(getattr(info, name))
     state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     with atomic_write(path, "wb") as file:
-        file.write(save(state, metadata=metadata))
+        file.write(tensors_as_bytes(state, metadata))
 
 
 def read_weights_info(path: str | os.PathLike[str]) -> WeightsInfo:
