@@ -19,7 +19,7 @@ from mgic_geo.models import create_model, list_models, model_data
 from mgic_geo.testing import randomize_norms
 
 # Networks of the same blocks as others: they wait for `make test-slow`.
-SAMPLED = ("resnet20", "mgic_resnet56", "mgic_mobilenetv3_small", "ghostnet", "lraspp_mgic_small")
+SAMPLED = ("resnet20", "mgic_mobilenetv3_small")
 POINTS = list_models(task="points")
 IMAGES = [name for name in list_models() if model_data(name) != "clouds"]
 OTHERS = [name for name in list_models() if name not in POINTS and name not in IMAGES]

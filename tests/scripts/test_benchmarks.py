@@ -217,12 +217,12 @@ def test_all_pairs_of_many_points_are_left_out(
 def test_memory_of_a_child_process(part: Part) -> None:
     """The features of 2,048 nodes alone are half a MiB, and a step holds several of them."""
     task = {"task": "memory", "peer": "MGIC (8, 16)", "width": 64, "nodes": 2048, "train": True}
-    assert 1.0 < part("_child").run_child(task)["peak_mib"] < 200.0
+    assert 1.0 < part("_run_child").run_child(task)["peak_mib"] < 200.0
 
 
 def test_a_failing_child_says_why(part: Part) -> None:
     with pytest.raises(RuntimeError, match="KeyError: 'nothing'"):
-        part("_child").run_child({"task": "nothing"})
+        part("_run_child").run_child({"task": "nothing"})
 
 
 def test_allocation_settings(part: Part) -> None:

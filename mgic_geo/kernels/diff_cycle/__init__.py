@@ -79,11 +79,11 @@ def diff_cycle(
         computation, from the coarsest grid on; and what the backward pass wants to see again. Only
         the first has a gradient.
     """
+    _check(x, parameters)
+    check_graph(x, rowptr, col, x.size(0), weight)
     if not has_diff_cycle(x, parameters):
         y, statistics = diff_cycle_reference(x, parameters, rowptr, col, weight, eps)
         return y, statistics, []
-    _check(x, parameters)
-    check_graph(x, rowptr, col, x.size(0), weight)
     from mgic_geo.kernels.diff_cycle import cpu
 
     return cpu.diff_cycle_forward(x.contiguous(), by_grid(parameters), (rowptr, col, weight), eps)
