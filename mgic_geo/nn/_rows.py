@@ -5,10 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mgic_geo.kernels.dispatch import runs_plain
+
 
 def as_rows(x: Tensor) -> Tensor | None:
     """The pixels of ``[B, C, H, W]`` as rows ``[B * H * W, C]``; None where that takes a copy."""
-    if x.dim() != 4 or not x.is_contiguous(memory_format=torch.channels_last):
+    if x.dim() != 4 or runs_plain([x]):  # torch.vmap cannot say how its tensors lie
+        return None
+    if not x.is_contiguous(memory_format=torch.channels_last):
         return None
     return x.permute(0, 2, 3, 1).reshape(-1, x.size(1))
 

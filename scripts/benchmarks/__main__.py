@@ -38,10 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="tiny sizes, for tests")
     parser.add_argument("--out", type=Path, help="CSV file; results/benchmarks.csv by default")
     parser.add_argument("--pictures", type=Path, help="folder; docs/assets by default")
-    parser.add_argument("--threads", type=int, help="threads of torch and Numba")
+    parser.add_argument("--threads", type=int, help="threads, by default all")
     args = parser.parse_args(argv)
     if args.threads:
-        _set_threads(args.threads)
+        torch.set_num_threads(args.threads)
     trial = Path("runs/benchmarks")  # what a quick run measures is no result
     out: Path = args.out or (trial / "quick.csv" if args.quick else Path("results/benchmarks.csv"))
     pictures: Path = args.pictures or (trial if args.quick else Path("docs/assets"))
@@ -68,15 +68,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(picture)
     print(f"\n{len(rows)} rows are in {out}, after {minutes:.1f} minutes\n\n{summary(rows)}")
     return 0
-
-
-def _set_threads(count: int) -> None:
-    torch.set_num_threads(count)
-    try:
-        import numba
-    except ImportError:
-        return
-    numba.set_num_threads(count)
 
 
 if __name__ == "__main__":

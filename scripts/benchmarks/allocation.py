@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from ._bench import Bench
-from ._child import ROOT, run_child
+from ._run_child import ROOT, run_child
 from ._timing import Timing
 
 DEFAULT, TUNED = "glibc, default", "glibc, as in the Makefile"

@@ -15,7 +15,7 @@ from mgic_geo.profiling import profile_model_by_name
 from mgic_geo.testing import randomize_norms
 
 from ._bench import Bench, Peer
-from ._child import run_child
+from ._run_child import run_child
 from ._timing import Run
 from .memory import HOW, RETURNED
 

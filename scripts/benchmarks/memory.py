@@ -8,7 +8,7 @@ from typing import Any
 from mgic_geo.hierarchy import ChannelHierarchy
 
 from ._bench import Bench
-from ._child import run_child
+from ._run_child import run_child
 from .width import SIZES
 
 # A relaxation of the finest grid alone: what section 3.4 compares inference with.

@@ -12,7 +12,7 @@ import torch
 
 from mgic_geo.graph import differential_operators, knn_graph
 from mgic_geo.hierarchy import ChannelHierarchy
-from mgic_geo.kernels import _dispatch
+from mgic_geo.kernels import dispatch
 from mgic_geo.nn import DiffGCNConv
 
 Part = Callable[[str], ModuleType]
@@ -161,9 +161,9 @@ def test_quick_run_writes_rows_and_pictures(
     assert "not measured" in text
 
 
-@pytest.mark.skipif(_dispatch.fused is None, reason="no compiled kernels here")
+@pytest.mark.skipif(not dispatch.COMPILED, reason="no compiled kernels here")
 def test_parts_of_a_step(part: Part, tmp_path: Path) -> None:
-    parts, cycle = part("parts"), importlib.import_module("mgic_geo.kernels._cpu.diff_cycle")
+    parts, cycle = part("parts"), importlib.import_module("mgic_geo.kernels.diff_cycle.cpu")
     before = cycle.diff_conv_forward
     bench = part("_bench").Bench(tmp_path / "rows.csv", ["parts"], quick=True)
     parts.run(bench)
@@ -217,12 +217,12 @@ def test_all_pairs_of_many_points_are_left_out(
 def test_memory_of_a_child_process(part: Part) -> None:
     """The features of 2,048 nodes alone are half a MiB, and a step holds several of them."""
     task = {"task": "memory", "peer": "MGIC (8, 16)", "width": 64, "nodes": 2048, "train": True}
-    assert 1.0 < part("_child").run_child(task)["peak_mib"] < 200.0
+    assert 1.0 < part("_run_child").run_child(task)["peak_mib"] < 200.0
 
 
 def test_a_failing_child_says_why(part: Part) -> None:
     with pytest.raises(RuntimeError, match="KeyError: 'nothing'"):
-        part("_child").run_child({"task": "nothing"})
+        part("_run_child").run_child({"task": "nothing"})
 
 
 def test_allocation_settings(part: Part) -> None:
