@@ -9,12 +9,16 @@ from pathlib import Path
 
 from mgic_geo.errors import DataError
 from mgic_geo.io import shape_suffix
+from mgic_geo.io.text import looks_like_points
 
 # Of files that differ only in it, the first is taken: meshes, then exact clouds, then text.
 SUFFIXES = (
     *(".off", ".ply", ".obj", ".stl", ".glb", ".gltf", ".pcd", ".xyz", ".npy", ".npz"),
     *(".las", ".laz", ".h5", ".hdf5", ".pts", ".txt", ".csv"),
 )
+
+
+_TEXT = (".txt", ".csv")
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ def find_shapes(
             suffix = shape_suffix(file)
             if suffix not in suffixes or file.name.startswith(".") or not file.is_file():
                 continue
+            if file.suffix.lower() in _TEXT and not _holds_points(file):
+                continue  # notes
             stem = file.name[: file.name.lower().rindex(suffix)]
             other = files.setdefault(stem, file)
             if suffixes.index(suffix) < suffixes.index(shape_suffix(other)):
@@ -84,3 +90,8 @@ def find_shapes(
             f"{folder}: no shapes in it; they belong into {place}, as {', '.join(suffixes)}"
         )
     return known, shapes
+
+
+def _holds_points(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return looks_like_points(opened.read(1 << 12))

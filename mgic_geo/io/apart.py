@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +65,7 @@ def read_apart(kind: str, data: bytes) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def send(stream: BinaryIO, message: dict[str, Any], content: bytes) -> None:
+def send(stream: IO[bytes], message: dict[str, Any], content: bytes) -> None:
     """Writes a message and the bytes that belong to it."""
     text = json.dumps(message).encode()
     stream.write(_LENGTHS.pack(len(text), len(content)) + text)
@@ -73,7 +73,7 @@ def send(stream: BinaryIO, message: dict[str, Any], content: bytes) -> None:
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
+def receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes] | None:
     """What :func:`send` wrote at the other end, None at the end of the stream."""
     head = stream.read(_LENGTHS.size)
     if len(head) < _LENGTHS.size:
@@ -82,12 +82,12 @@ def receive(stream: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
     return json.loads(stream.read(text)), stream.read(content)
 
 
-def _receive(stream: BinaryIO, deadline: float) -> tuple[dict[str, Any], bytes]:
+def _receive(stream: IO[bytes], deadline: float) -> tuple[dict[str, Any], bytes]:
     text, content = _LENGTHS.unpack(_read(stream, _LENGTHS.size, deadline))
     return json.loads(_read(stream, text, deadline)), _read(stream, content, deadline)
 
 
-def _read(stream: BinaryIO, count: int, deadline: float) -> bytes:
+def _read(stream: IO[bytes], count: int, deadline: float) -> bytes:
     parts: list[bytes] = []
     while count:
         left = deadline - time.monotonic()

@@ -57,7 +57,7 @@ class PointCloud:
         points = self.points
         if not len(points):
             raise DataError(f"{name}: an empty cloud; at least one point is needed")
-        finite = np.isfinite(points).all(axis=1)
+        finite = np.asarray(np.isfinite(points).all(axis=1))
         if on_nan == "drop" and finite.any() and not finite.all():
             left_out = len(points) - int(finite.sum())
             warnings.warn(

@@ -53,6 +53,8 @@ def parse_with_trimesh(data: bytes, path: str | os.PathLike[str], kind: str) -> 
         raise
     points = np.concatenate(vertices) if vertices else np.empty((0, 3))
     triangles = np.concatenate(faces) if faces else np.empty((0, 3), np.int64)
+    if kind == "obj" and len(triangles) and triangles.max() >= len(points):
+        _name_bad_line(data, path)  # a vertex that is none was left out
     if not len(points) or len(triangles) or kind == "stl":
         return Mesh(points, triangles)
     raw = parts[0].metadata.get("_ply_raw", {}).get("vertex", {}).get("data")

@@ -124,7 +124,8 @@ def _read_ascii(body: bytes, dtype: np.dtype, count: int) -> dict[str, NDArray]:
     width = sum(max(1, int(np.prod(dtype[name].shape))) for name in dtype.names or ())
     _need(len(rows) // width, count, "points")
     table = np.array(rows[: count * width], dtype="S").reshape(count, width)
-    column, columns = 0, {}
+    column = 0
+    columns: dict[str, NDArray] = {}
     for name in dtype.names or ():
         if name in ("rgb", "rgba") and dtype[name].kind in "ui":
             columns[name] = table[:, column].astype(np.int64).astype(np.uint32)

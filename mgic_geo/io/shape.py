@@ -16,7 +16,7 @@ from mgic_geo._optional import require
 from mgic_geo.errors import DataError
 from mgic_geo.io._guard import reading
 from mgic_geo.io.arrays import parse_npy, parse_npz
-from mgic_geo.io.cloud import OnNan, PointCloud
+from mgic_geo.io.cloud import OnNan, PointCloud, cloud_of_array
 from mgic_geo.io.hdf5 import parse_hdf5
 from mgic_geo.io.las import parse_las
 from mgic_geo.io.mesh import Mesh
@@ -144,19 +144,17 @@ def as_shape(shape: Any, on_nan: OnNan = "drop", name: str = "shape") -> Mesh | 
         found: Mesh | PointCloud = shape
     elif pos is not None:  # Data of PyG
         face, normals = _numbers(shape, "face"), _numbers(shape, "normal")
-        found = PointCloud(pos, normals) if face is None else Mesh(pos, face.T)
+        found = PointCloud(pos, normals) if face is None else Mesh(pos, face.T.astype(np.int64))
     elif points is not None:  # PointCloud of Open3D, whose attributes are empty where there is none
         normals, colors = (_numbers(shape, key) for key in ("normals", "colors"))
         found = PointCloud(points, *(
             None if part is None or len(part) != len(points) else part for part in (normals, colors)
         ))  # fmt: skip
     elif vertices is not None:
-        faces = _numbers(shape, "triangles")
-        faces = _numbers(shape, "faces") if faces is None else faces
-        found = Mesh(vertices, np.empty((0, 3)) if faces is None else faces)
+        faces = _numbers(shape, "faces")
+        faces = _numbers(shape, "triangles") if faces is None else faces  # of Open3D
+        found = Mesh(vertices, np.asarray(() if faces is None else faces, np.int64))
     else:
-        from mgic_geo.io.cloud import cloud_of_array
-
         found = cloud_of_array(_array(shape), name)
     return found.check(name) if isinstance(found, Mesh) else found.check(name, on_nan)
 

@@ -13,6 +13,7 @@ from mgic_geo.errors import DataError
 from mgic_geo.io.cloud import PointCloud, cloud_of_fields, unit_colors
 
 _EMPTY = re.compile(r"(?:^|(?<=[,;]))[ \t]*(?=[,;])", re.MULTILINE)
+_LOOKED_AT = 20  # lines
 _COMMENT = re.compile(r"#|//")
 
 
@@ -54,6 +55,13 @@ def parse_text(data: bytes, path: str | os.PathLike[str]) -> PointCloud:
         return cloud_of_fields(lower, lambda name: table[:, lower.index(name)], path)
     table = _table(numbered, width if width in (6, 7) else 3, path)
     return PointCloud(table[:, :3], _normals(table), _colors(table))
+
+
+def looks_like_points(head: bytes) -> bool:
+    """Whether a text that begins like this holds points rather than words."""
+    lines = head.decode("utf-8-sig", "replace").splitlines()[:_LOOKED_AT]
+    rows = [_tokens(line, ";" in line) for line in lines]
+    return any(len(row) >= 3 and all(map(_is_number, row[:3])) for row in rows)
 
 
 def _tokens(line: str, semicolons: bool) -> list[str]:

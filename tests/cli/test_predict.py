@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mgic_geo.cli import predict
+from mgic_geo import inference
 from mgic_geo.datasets import MODELNET10_CLASSES
 from mgic_geo.datasets.furniture import furniture_mesh
 from mgic_geo.io import Mesh, write_off
@@ -138,13 +138,13 @@ def test_whatever_a_reader_raises_the_others_are_classified(
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
 ) -> None:
-    def fail(path: str) -> Any:
+    def fail(path: str, *rest: Any) -> Any:
         if path == "bad.off":
             raise error
-        return read(path)
+        return take(path, *rest)
 
-    read = predict.read_cloud_or_mesh
-    monkeypatch.setattr(predict, "read_cloud_or_mesh", fail)
+    take = inference.as_shape
+    monkeypatch.setattr(inference, "as_shape", fail)
     done = cli("predict", "bad.off", chair, "--weights", weights)
     assert (done.code, done.out.count("\n"), done.err.count("\n")) == (1, 1, 1)
     assert done.err.startswith(f"mgic-geo: bad.off: {type(error).__name__}")
