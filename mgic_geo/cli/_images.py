@@ -11,6 +11,7 @@ from jsonargparse import Namespace
 from torch import Tensor, nn
 
 from mgic_geo.cli._classes import match_classes
+from mgic_geo.cli._likely import most_likely
 from mgic_geo.cli._output import percent, print_json, print_table
 from mgic_geo.cli._weights import Loaded
 from mgic_geo.datasets import CloudDataset, open_dataset
@@ -91,16 +92,6 @@ def segment_file(
         if share[i] > 0.0
     ]
     return {"file": file, "overlay": str(path), "shares": shares, "kind": "image"}
-
-
-def most_likely(logits: Tensor, classes: tuple[str, ...]) -> dict[str, Any]:
-    """The first of the three most likely classes, and all three as ``top``."""
-    top = logits.softmax(dim=0).topk(min(3, len(classes)))
-    best = [
-        {"class": classes[i], "probability": round(p, 6)}
-        for p, i in zip(top.values.tolist(), top.indices.tolist(), strict=True)
-    ]
-    return {**best[0], "top": best}
 
 
 def _open(info: WeightsInfo, options: Namespace) -> ImageDataset:

@@ -15,7 +15,7 @@ from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
 from mgic_geo import inference
-from mgic_geo.cli._images import classify_file, most_likely, segment_file
+from mgic_geo.cli._likely import most_likely
 from mgic_geo.cli._output import one_line, percent, print_json
 from mgic_geo.cli._weights import add_weights_arguments, load_weights
 from mgic_geo.models import WeightsInfo
@@ -42,8 +42,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     loaded = load_weights(options)
     model, info = loaded.model, loaded.info
-    kinds = {"clouds": _classify, "images": classify_file, "masks": segment_file}
-    predict = kinds[info.data]
+    predict = _classify
+    if info.data != "clouds":
+        from mgic_geo.cli import _images
+
+        predict = _images.classify_file if info.data == "images" else _images.segment_file
     results, failed = [], False
     for file in options.files:
         try:

@@ -12,7 +12,7 @@ from mgic_geo.models.image_classifier import ImageClassifier
 from mgic_geo.models.point_classifier import Geometry, PointClassifier
 from mgic_geo.models.registry import create_model, list_models, register_model
 from mgic_geo.nn import MGIC, DenseBlock
-from mgic_geo.transforms import render_depth
+from mgic_geo.transforms.depth_views import render_depth
 
 _POOLS = ("max", "mean")
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import global_max_pool, global_mean_pool
 
 from mgic_geo.graph import Neighborhoods, differential_operators, knn_graph
 from mgic_geo.graph.operators import check_fit
@@ -209,10 +208,15 @@ class PointClassifier(nn.Module):
         self, x: Tensor, batch: Tensor | None = None, pre_logits: bool = False
     ) -> Tensor:
         """Pools node features and classifies them; ``pre_logits`` stops before the last layer."""
-        pooled = [x.amax(dim=1) if x.dim() == 3 else global_max_pool(x, batch)]
-        if self.pool == "max_mean":
-            pooled.append(x.mean(dim=1) if x.dim() == 3 else global_mean_pool(x, batch))
-        x = torch.cat(pooled, dim=1)
+        if x.dim() == 2 and batch is None:
+            x = x[None]
+        if x.dim() == 3:
+            pooled = [x.amax(dim=1), x.mean(dim=1)]
+        else:
+            from torch_geometric.nn import global_max_pool, global_mean_pool  # slow to import
+
+            pooled = [global_max_pool(x, batch), global_mean_pool(x, batch)]
+        x = torch.cat(pooled if self.pool == "max_mean" else pooled[:1], dim=1)
         x = self.head(x)
         return x if pre_logits else self.fc(x)
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from torch import Tensor, nn
-from torch_geometric.nn.inits import reset
 
 from mgic_geo.hierarchy import ChannelHierarchy
+from mgic_geo.nn._reset import reset
 from mgic_geo.nn.norm import Norm, make_norm
 from mgic_geo.nn.shortcut import DepthwiseShortcut, PointwiseShortcut
 from mgic_geo.nn.transfer import Prolongation, Restriction

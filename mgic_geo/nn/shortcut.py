@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from torch import Tensor, nn
-from torch_geometric.nn.inits import reset
 
+from mgic_geo.nn._reset import reset
 from mgic_geo.nn.mlp import DenseBlock
 from mgic_geo.nn.norm import Norm, make_norm
 

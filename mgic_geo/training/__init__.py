@@ -1,20 +1,32 @@
 """Training, evaluation and their records."""
 
-from mgic_geo.training.config import AugmentConfig, TrainConfig
-from mgic_geo.training.data import Clouds, Splits, augment, make_splits, split_by_name, to_clouds
-from mgic_geo.training.evaluate import evaluate_clouds, predict_logits
-from mgic_geo.training.evaluate_images import (
-    classify,
-    evaluate_images,
-    evaluate_segmentation,
-    segment,
-)
-from mgic_geo.training.image_config import ImageConfig
-from mgic_geo.training.loop import TrainResult, train
-from mgic_geo.training.metrics import ConfusionMatrix
-from mgic_geo.training.preprocess import Preprocess
-from mgic_geo.training.provenance import provenance
-from mgic_geo.training.scores import CloudScores, ImageScores, Scores, SegmentationScores
+from typing import TYPE_CHECKING
+
+from mgic_geo._lazy import at_first_use
+
+if TYPE_CHECKING:
+    from mgic_geo.training._provenance import provenance
+    from mgic_geo.training.config import AugmentConfig, TrainConfig
+    from mgic_geo.training.data import (
+        Clouds,
+        Splits,
+        augment,
+        make_splits,
+        split_by_name,
+        to_clouds,
+    )
+    from mgic_geo.training.evaluate import evaluate_clouds, predict_logits
+    from mgic_geo.training.evaluate_images import (
+        classify,
+        evaluate_images,
+        evaluate_segmentation,
+        segment,
+    )
+    from mgic_geo.training.image_config import ImageConfig
+    from mgic_geo.training.loop import TrainResult, train
+    from mgic_geo.training.metrics import ConfusionMatrix
+    from mgic_geo.training.preprocess import Preprocess
+    from mgic_geo.training.scores import CloudScores, ImageScores, Scores, SegmentationScores
 
 __all__ = [
     "AugmentConfig",
@@ -42,3 +54,19 @@ __all__ = [
     "to_clouds",
     "train",
 ]
+
+__getattr__ = at_first_use(
+    __name__,
+    {
+        "config": ("AugmentConfig", "TrainConfig"),
+        "data": ("Clouds", "Splits", "augment", "make_splits", "split_by_name", "to_clouds"),
+        "evaluate": ("evaluate_clouds", "predict_logits"),
+        "evaluate_images": ("classify", "evaluate_images", "evaluate_segmentation", "segment"),
+        "image_config": ("ImageConfig",),
+        "loop": ("TrainResult", "train"),
+        "metrics": ("ConfusionMatrix",),
+        "preprocess": ("Preprocess",),
+        "_provenance": ("provenance",),
+        "scores": ("CloudScores", "ImageScores", "Scores", "SegmentationScores"),
+    },
+)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mgic_geo.training.data import Clouds
 from mgic_geo.training.metrics import ConfusionMatrix
+
+if TYPE_CHECKING:
+    from mgic_geo.training.data import Clouds
 
 _BATCH = 32
 

@@ -16,11 +16,11 @@ from tqdm import tqdm
 from mgic_geo.errors import CheckpointError
 from mgic_geo.models import create_model
 from mgic_geo.models.weights import load_state, save_weights
+from mgic_geo.training._provenance import provenance
 from mgic_geo.training.config import TrainConfig
 from mgic_geo.training.data import Splits, make_splits
 from mgic_geo.training.metrics import ConfusionMatrix
 from mgic_geo.training.optim import make_average, make_optimizer, make_schedule
-from mgic_geo.training.provenance import provenance
 from mgic_geo.training.run_folder import RunFolder
 from mgic_geo.training.scores import Scores
 from mgic_geo.training.tasks import Task, make_task

@@ -8,23 +8,30 @@ To change a whole training batch in one call, use :func:`augment_clouds`.
 Images have a package of their own, :mod:`mgic_geo.transforms.images`.
 """
 
-from . import images
-from .augment import (
-    GaussianJitter,
-    RandomAugment,
-    RandomPointDropout,
-    RandomScaleAxes,
-    RandomShift,
-)
-from .batched import augment_clouds, subset_clouds
-from .cut_mix import cut_mix_clouds
-from .depth_views import DepthViews, render_depth
-from .farthest import farthest_point_sample
-from .knn import KNNGraph
-from .normalize import NormalizeSphere, normalize_sphere
-from .resample import FarthestPointSampling, PoissonDiskSampling, SampleSurface
-from .sampling import poisson_disk, sample_surface
-from .seeded import Seeded
+from typing import TYPE_CHECKING
+
+from mgic_geo._lazy import at_first_use
+
+if TYPE_CHECKING:
+    from . import images
+    from .augment import (
+        GaussianJitter,
+        RandomAugment,
+        RandomPointDropout,
+        RandomScaleAxes,
+        RandomShift,
+    )
+    from .batched import augment_clouds, subset_clouds
+    from .cut_mix import cut_mix_clouds
+    from .depth_views import render_depth
+    from .farthest import farthest_point_sample
+    from .knn import KNNGraph
+    from .normalize import normalize_sphere
+    from .normalized import NormalizeSphere
+    from .resample import FarthestPointSampling, PoissonDiskSampling, SampleSurface
+    from .sampling import poisson_disk, sample_surface
+    from .seeded import Seeded
+    from .with_views import DepthViews
 
 __all__ = [
     "DepthViews",
@@ -49,3 +56,28 @@ __all__ = [
     "sample_surface",
     "subset_clouds",
 ]
+
+__getattr__ = at_first_use(
+    __name__,
+    {
+        "images": (),
+        "augment": (
+            "GaussianJitter",
+            "RandomAugment",
+            "RandomPointDropout",
+            "RandomScaleAxes",
+            "RandomShift",
+        ),
+        "batched": ("augment_clouds", "subset_clouds"),
+        "cut_mix": ("cut_mix_clouds",),
+        "depth_views": ("render_depth",),
+        "farthest": ("farthest_point_sample",),
+        "knn": ("KNNGraph",),
+        "normalize": ("normalize_sphere",),
+        "normalized": ("NormalizeSphere",),
+        "resample": ("FarthestPointSampling", "PoissonDiskSampling", "SampleSurface"),
+        "sampling": ("poisson_disk", "sample_surface"),
+        "seeded": ("Seeded",),
+        "with_views": ("DepthViews",),
+    },
+)

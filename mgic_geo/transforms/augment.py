@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 from torch_geometric.data import Data
-from torch_geometric.transforms import BaseTransform
 
 from mgic_geo.errors import DataError
+from mgic_geo.transforms._base import Transform
 
 from .batched import augment_clouds
 
 
-class RandomAugment(BaseTransform):
+class RandomAugment(Transform):
     """Scales, mirrors, rotates, shifts and jitters ``data.pos``: one cloud's share of
     :func:`augment_clouds`, whose options it takes.
 
@@ -81,7 +81,7 @@ class GaussianJitter(RandomAugment):
         super().__init__(generator, jitter=sigma, clip=clip)
 
 
-class RandomPointDropout(BaseTransform):
+class RandomPointDropout(Transform):
     r"""Removes a random share :math:`r \sim U(0, r_{\max})` of the points, at least one stays.
 
     The points are really removed, with all that belongs to them: overwriting them with copies of

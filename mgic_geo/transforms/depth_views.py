@@ -7,8 +7,6 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.data import Data
-from torch_geometric.transforms import BaseTransform
 
 from mgic_geo.errors import DataError
 
@@ -69,7 +67,7 @@ def render_depth(
                 [0.0000, 0.6250, 0.0000],
                 [0.0000, 0.0000, 0.0000]])
     """
-    _check(views, size, radius, extent, up)
+    check_views(views, size, radius, extent, up)
     pos, cloud, num_clouds = _flat(pos, batch)
     frames = _frames(views, azimuth, elevation, above, up).to(pos)
     x, y, z = (axis.unsqueeze(-1) for axis in (pos / extent).unbind(-1))
@@ -89,36 +87,7 @@ def render_depth(
     return _grow(flat.view(num_clouds, count, 1, size, size), radius)
 
 
-class DepthViews(BaseTransform):
-    """Adds depth images to a cloud, see :func:`render_depth`, whose options it takes.
-
-    Args:
-        views: Number of directions around the up axis.
-        size: Height and width of the images in pixels.
-        **options: More options of :func:`render_depth`.
-
-    Shapes:
-        ``data.pos [n, 3]`` -> adds ``data.views [1, V, 1, size, size]``, which batches to
-        ``[B, V, 1, size, size]``.
-
-    Raises:
-        DataError: An option out of range.
-    """
-
-    def __init__(self, views: int = 3, size: int = 32, **options: float) -> None:
-        self.views, self.size, self.options = views, size, options
-        render_depth(torch.zeros(0, 1, 3), views, size, **options)  # type: ignore[arg-type]
-
-    def forward(self, data: Data) -> Data:
-        data.views = render_depth(data.pos, self.views, self.size, **self.options)  # type: ignore[arg-type]
-        return data
-
-    def __repr__(self) -> str:
-        options = "".join(f", {name}={value}" for name, value in self.options.items())
-        return f"{type(self).__name__}({self.views}, {self.size}{options})"
-
-
-def _check(views: int, size: int, radius: int, extent: float, up: int) -> None:
+def check_views(views: int, size: int, radius: int, extent: float, up: int) -> None:
     if min(views, size) < 1 or radius < 0 or not extent > 0.0 or up not in (0, 1, 2):
         raise DataError(
             "views and size must be >= 1, radius >= 0, extent > 0 and up 0, 1 or 2; got "

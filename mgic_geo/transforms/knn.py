@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from torch_geometric.data import Data
-from torch_geometric.transforms import BaseTransform
 
 from mgic_geo.graph import knn_graph
+from mgic_geo.transforms._base import Transform
 
 
-class KNNGraph(BaseTransform):
+class KNNGraph(Transform):
     """Joins every point to its ``k`` nearest ones.
 
     PyG's ``KNNGraph`` needs ``pyg-lib``; this one runs everywhere, see

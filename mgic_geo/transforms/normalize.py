@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
-from torch_geometric.transforms import BaseTransform
 
 from mgic_geo.errors import DataError
 
@@ -40,21 +38,3 @@ def normalize_sphere(pos: Tensor) -> Tensor:
             f"all {pos.size(-2)} points of a cloud coincide: it has no size to normalise"
         )
     return (centred / radius).to(pos.dtype)
-
-
-class NormalizeSphere(BaseTransform):
-    """Centres ``data.pos`` on its mean and scales it into the unit sphere.
-
-    PyG's ``NormalizeScale`` scales by the largest coordinate instead, so that its result depends
-    on the heading of the shape, and turns a cloud of identical points into NaN.
-
-    Shapes:
-        ``data.pos [N, D]`` -> ``[N, D]``.
-
-    Raises:
-        DataError: See :func:`normalize_sphere`.
-    """
-
-    def forward(self, data: Data) -> Data:
-        data.pos = normalize_sphere(data.pos)
-        return data

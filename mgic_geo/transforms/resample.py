@@ -6,15 +6,15 @@ from abc import abstractmethod
 
 import torch
 from torch_geometric.data import Data
-from torch_geometric.transforms import BaseTransform
 
 from mgic_geo.errors import DataError
+from mgic_geo.transforms._base import Transform
 
 from .farthest import farthest_point_sample
 from .sampling import Floats, poisson_disk, sample_surface
 
 
-class _Resample(BaseTransform):
+class _Resample(Transform):
     """A number of points, and a seed (the same draw on every call) or a generator (a new one)."""
 
     def __init__(self, num_points: int, seed: int | torch.Generator = 0) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import get_worker_info
-from torch_geometric.transforms import BaseTransform
+
+from mgic_geo.transforms._base import Transform
 
 
-class Seeded(BaseTransform):
+class Seeded(Transform):
     """Runs a transform on random numbers of its own and leaves the global generators untouched.
 
     PyG's transforms draw from Python's, NumPy's or torch's global generator. Here the call number

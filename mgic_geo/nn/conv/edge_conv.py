@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn.inits import reset
-from torch_geometric.utils import scatter
 
 from mgic_geo.graph import Neighborhoods
 from mgic_geo.kernels import neighbor_max
+from mgic_geo.nn._reset import reset
 from mgic_geo.nn.mlp import MLP
 from mgic_geo.nn.pointwise import GroupedPointwise, grouped_pointwise
 
@@ -89,6 +88,8 @@ class EdgeConv(nn.Module):
         if layer is not None and self.aggr == "max":
             return self._split(x, graph, layer)
         target, source = graph.target(), graph.col.long()
+        from torch_geometric.utils import scatter  # slow to import, and rarely needed
+
         return scatter(
             self.message(x[target], x[source]), target, 0, dim_size=x.size(0), reduce=self._reduce()
         )

@@ -6,8 +6,8 @@ import math
 from typing import cast
 
 from torch import Tensor, nn
-from torch_geometric.nn.inits import reset
 
+from mgic_geo.nn._reset import reset
 from mgic_geo.nn.norm import Norm, make_norm, norm_relu_add
 from mgic_geo.nn.pointwise import check_groups
 

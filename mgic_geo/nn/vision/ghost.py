@@ -6,8 +6,8 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn.inits import reset
 
+from mgic_geo.nn._reset import reset
 from mgic_geo.nn.norm import Norm
 from mgic_geo.nn.vision.conv import ConvNormAct
 from mgic_geo.nn.vision.resnet import check_shortcut

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch_geometric.nn.inits import reset
 
+from mgic_geo.nn._reset import reset
 from mgic_geo.nn.norm import Norm
 from mgic_geo.nn.vision.conv import ConvNormAct
 from mgic_geo.nn.vision.squeeze_excite import SqueezeExcite

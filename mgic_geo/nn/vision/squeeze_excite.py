@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric.nn.inits import reset
 
+from mgic_geo.nn._reset import reset
 from mgic_geo.nn.pointwise import check_groups
 
 

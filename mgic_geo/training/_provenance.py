@@ -8,10 +8,10 @@ import platform
 import shlex
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
-import torch_geometric
 
 from mgic_geo import __version__
 from mgic_geo.kernels import kernel_backend
@@ -24,7 +24,7 @@ def provenance() -> dict[str, str]:
         "command": f"{_program()} {shlex.join(sys.argv[1:])}".rstrip(),
         "commit": _commit(),
         "versions": f"mgic_geo {__version__}, torch {torch.__version__}, "
-        f"torch_geometric {torch_geometric.__version__}, python {platform.python_version()}",
+        f"torch_geometric {version('torch_geometric')}, python {platform.python_version()}",
         "device": f"{device}, {torch.get_num_threads()} threads, {kernel_backend()} kernels",
         "date": datetime.date.today().isoformat(),
     }
