@@ -180,6 +180,23 @@ def test_half_types(name: str, dtype: torch.dtype) -> None:
 
 
 @every
+@pytest.mark.parametrize("train", [False, True])
+def test_autocast(name: str, train: bool) -> None:
+    model, x = build(name)
+    model, x = model.float().train(train), x.float()
+    results = []
+    for enabled in (False, True):
+        run = copy.deepcopy(model)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            y = run(x)
+        y.float().square().sum().backward()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in run.parameters())
+        results.append(y.detach().float())
+    size = results[0].abs().max()
+    assert (results[1] - results[0]).abs().max() <= 0.5 * size
+
+
+@every
 def test_layouts(name: str) -> None:
     """Slices of larger tensors, channels last, and inputs that are not written to."""
     model, x = build(name)
