@@ -18,6 +18,8 @@ from mgic_geo.kernels.operator import operator
 # Larger groups are left to matrix products; as in diff_conv.
 _LARGEST_GROUP = 64
 
+Shape = tuple[int, ...]
+
 
 def has_diff_cycle(x: Tensor, parameters: Sequence[Tensor]) -> bool:
     """Whether :func:`diff_cycle` has compiled kernels for all of its grids."""
@@ -173,7 +175,7 @@ def diff_cycle_backward(
     for name, given, wanted in zip(
         ("statistics", "kept"), (statistics, kept), _saved(x, parameters)
     ):
-        if [t.shape for t in given] != [t.shape for t in wanted]:
+        if [tuple(t.shape) for t in given] != wanted:
             raise ValueError(f"{name} are not those of the forward pass")
         check_alike(x, **{f"{name}_{i}": t for i, t in enumerate(given)})
     check_alike(x, grad=grad)
@@ -185,26 +187,25 @@ def diff_cycle_backward(
     )  # fmt: skip
 
 
-def _saved(x: Tensor, parameters: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """Statistics and what is kept, by their shapes alone."""
+def _saved(x: Tensor, parameters: Sequence[Tensor]) -> tuple[list[Shape], list[Shape]]:
+    """Shapes of the statistics and of what is kept."""
     grids = by_grid(parameters)
-    statistics: list[Tensor] = []
-    kept: list[Tensor] = []
+    statistics: list[Shape] = []
+    kept: list[Shape] = []
     for j in range(len(grids) - 1, -1, -1):
-        width = grids[j][1]
+        width = grids[j][1].numel()
         if j < len(grids) - 1:
             groups, size = grids[j][4].size(0), grids[j][4].size(2)
-            statistics += [torch.empty_like(width), torch.empty_like(width)]
-            kept += [x.new_empty(groups * size), x.new_empty(groups, size, size)]
-            kept += [x.new_empty(x.size(0), width.numel())]
-        statistics += [torch.empty_like(width), torch.empty_like(width)]
-        kept.append(x.new_empty(x.size(0), width.numel()))
+            statistics += [(width,), (width,)]
+            kept += [(groups * size,), (groups, size, size), (x.size(0), width)]
+        statistics += [(width,), (width,)]
+        kept.append((x.size(0), width))
     return statistics, kept
 
 
 @diff_cycle.register_fake
 def _(x: Tensor, parameters: list[Tensor], *_: Any) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    statistics, kept = _saved(x, parameters)
+    statistics, kept = ([x.new_empty(s) for s in shapes] for shapes in _saved(x, parameters))
     y = torch.empty_like(x, memory_format=torch.contiguous_format)
     return y, statistics, kept if has_diff_cycle(x, parameters) else []
 
