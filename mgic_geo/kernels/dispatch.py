@@ -82,6 +82,7 @@ def is_readable(argument: Any) -> bool:
         torch.compiler.is_compiling()
         or type(argument) not in _PLAIN_TYPES
         or argument.is_meta
+        or torch._C._functorch.is_legacy_batchedtensor(argument)  # of ``is_grads_batched``
         or is_in_torch_dispatch_mode()
         or _is_transformed()
     )
