@@ -118,23 +118,29 @@ def ghost_resnet56(ratio: int = 2, **kwargs: Any) -> ImageClassifier:
     return _cifar_resnet(56, _padded(partial(GhostBasicBlock, ratio=ratio)), **kwargs)
 
 
-@register_model(task="images", dense_twin="resnet56")
-def mgic_resnet56(
-    group_size: int = 8,
-    coarsest: int = 16,
-    extra_level: bool = False,
-    correction_scale: float = 0.0,
-    **kwargs: Any,
+def _mgic_cifar_resnet(
+    depth: int, correction_scale: float = 0.0, width: int = 16, **options: Any
 ) -> ImageClassifier:
-    """ResNet-56 with its blocks in the channel hierarchy (Table 3)."""
+    own = ("in_chans", "num_classes", "drop_rate")
+    outer = {name: options.pop(name) for name in own if name in options}
     block = mgic_blocks(
         lambda width, groups: BasicBlock(width, width, groups=groups),
-        group_size=group_size,
-        coarsest=coarsest,
-        extra_level=extra_level,
         correction_scale=correction_scale,
+        **options,
     )
-    return _cifar_resnet(56, block, **kwargs)
+    return _cifar_resnet(depth, block, width, **outer)
+
+
+@register_model(task="images", dense_twin="resnet20")
+def mgic_resnet20(**kwargs: Any) -> ImageClassifier:
+    """ResNet-20 with its blocks in the channel hierarchy."""
+    return _mgic_cifar_resnet(20, **kwargs)
+
+
+@register_model(task="images", dense_twin="resnet56")
+def mgic_resnet56(**kwargs: Any) -> ImageClassifier:
+    """ResNet-56 with its blocks in the channel hierarchy (Table 3)."""
+    return _mgic_cifar_resnet(56, **kwargs)
 
 
 _EXPANSION = 4
