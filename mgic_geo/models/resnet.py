@@ -8,27 +8,38 @@ from typing import Any
 
 from torch import nn
 
+from mgic_geo.hierarchy import common_group_size
 from mgic_geo.models.image_classifier import ImageClassifier
 from mgic_geo.models.registry import register_model
 from mgic_geo.nn import MGIC, DepthwiseShortcut
+from mgic_geo.nn.norm import Norm
 from mgic_geo.nn.vision import BasicBlock, Bottleneck, ConvNormAct, GhostBasicBlock, PadShortcut
 
 BlockBuilder = Callable[[int, int, int], nn.Module]
 """``block(in_channels, out_channels, stride)``"""
 
 
-def mgic_blocks(relaxation: Callable[[int, int], nn.Module], **options: Any) -> BlockBuilder:
-    """MGIC blocks of images, with a depthwise shortcut where channels or resolution change.
+def mgic_blocks(
+    relaxation: Callable[[int, int], nn.Module], transition: str = "depthwise", **options: Any
+) -> BlockBuilder:
+    """MGIC blocks of images, with a light map first where channels or resolution change.
 
     Args:
         relaxation: ``relaxation(width, groups)``.
+        transition: That map: ``"depthwise"``, the paper's, or ``"grouped"``, a 3x3 convolution in
+            groups of the hierarchy's size with norm and ReLU.
         **options: More options of :class:`~mgic_geo.nn.MGIC`.
     """
 
     def block(in_channels: int, out_channels: int, stride: int) -> nn.Module:
-        shortcut = None
+        shortcut: nn.Module | None = None
         if stride != 1 or in_channels != out_channels:
-            shortcut = DepthwiseShortcut(in_channels, out_channels, stride)
+            if transition == "grouped":
+                size = common_group_size(options["group_size"], in_channels, out_channels)
+                groups = in_channels // size
+                shortcut = ConvNormAct(in_channels, out_channels, 3, stride, groups)
+            else:
+                shortcut = DepthwiseShortcut(in_channels, out_channels, stride)
         return MGIC(
             relaxation,
             out_channels,
@@ -73,10 +84,15 @@ def _resnet(
 
 
 def _cifar_resnet(
-    depth: int, block: BlockBuilder, width: int = 16, in_chans: int = 3, **options: Any
+    depth: int,
+    block: BlockBuilder,
+    width: int = 16,
+    in_chans: int = 3,
+    widening: int = 2,
+    **options: Any,
 ) -> ImageClassifier:
     """``6 n + 2`` layers for 32 x 32 images: a 3x3 convolution and three stages of ``n`` blocks."""
-    widths = [width, 2 * width, 4 * width]
+    widths = [width * widening**i for i in range(3)]
     stem = ConvNormAct(in_chans, width, 3)
     depths = [(depth - 2) // 6] * 3
     return _resnet(
@@ -119,16 +135,28 @@ def ghost_resnet56(ratio: int = 2, **kwargs: Any) -> ImageClassifier:
 
 
 def _mgic_cifar_resnet(
-    depth: int, correction_scale: float = 0.0, width: int = 16, **options: Any
+    depth: int,
+    group_size: int = 8,
+    coarsest: int = 16,
+    extra_level: bool = False,
+    correction_scale: float = 0.0,
+    norm: Norm = "batch",
+    convs: int = 2,
+    transfers: str = "average",
+    transition: str = "depthwise",
+    **options: Any,
 ) -> ImageClassifier:
-    own = ("in_chans", "num_classes", "drop_rate")
-    outer = {name: options.pop(name) for name in own if name in options}
     block = mgic_blocks(
-        lambda width, groups: BasicBlock(width, width, groups=groups),
+        lambda width, groups: BasicBlock(width, width, groups=groups, convs=convs),
+        transition,
+        group_size=group_size,
+        coarsest=coarsest,
+        extra_level=extra_level,
         correction_scale=correction_scale,
-        **options,
+        norm=norm,
+        transfers=transfers,
     )
-    return _cifar_resnet(depth, block, width, **outer)
+    return _cifar_resnet(depth, block, **options)
 
 
 @register_model(task="images", dense_twin="resnet20")

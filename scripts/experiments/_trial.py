@@ -77,9 +77,7 @@ def run_trial(trial: Trial, splits: Splits[Any], folder: Path) -> TrialResult:
     config = trial.config
     task = make_task(config, splits, torch.device("cpu"))
     torch.manual_seed(config.seed)
-    model: Any = create_model(
-        config.model, num_classes=len(splits.classes), **task.info.model_args
-    )
+    model: Any = create_model(config.model, num_classes=len(splits.classes), **task.info.model_args)
     if config.memory_format == "channels_last":
         model = model.to(memory_format=torch.channels_last)
     optimizer = make_optimizer(model, config)
