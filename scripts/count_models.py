@@ -102,8 +102,9 @@ def block_counts(block: nn.Module, width: int, groups: int) -> tuple[int, int, i
         groups: Groups.
     """
     if isinstance(block, BasicBlock):
-        weights = 2 * 9 * width**2 // groups
-        return weights + 4 * width, weights, 0
+        convs = len(block.convs)
+        weights = convs * 9 * width**2 // groups
+        return weights + 2 * convs * width, weights, 0
     if isinstance(block, Bottleneck):
         first: Any = block.convs[0]
         planes = width * first.conv.out_channels // first.conv.in_channels

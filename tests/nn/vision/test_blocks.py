@@ -31,6 +31,7 @@ Relaxation = Callable[[int, int], nn.Module]
 
 RELAXATIONS: dict[str, Relaxation] = {
     "basic": lambda c, g: BasicBlock(c, c, groups=g),
+    "basic of one": lambda c, g: BasicBlock(c, c, groups=g, convs=1),
     "bottleneck": lambda c, g: Bottleneck(c, c, groups=g),
     "inverted": lambda c, g: InvertedResidual(c, c, 4 * c, groups=g, squeezed=c),
     "ghost basic": lambda c, g: GhostBasicBlock(c, c, groups=g),
