@@ -32,20 +32,29 @@ class Line(NamedTuple):
 
 _BARE = {"norm": "none"}
 _ONE = {**_BARE, "convs": 1}
+_16 = {**_ONE, "group_size": 16, "coarsest": 32}
 _WIDE = {**_ONE, "widening": 4}
 LINES: Sequence[Line] = (
-    Line("ResNet-20", "resnet20"),
+    Line("ResNet-20", "resnet20", seeds=1),
     Line("ResNet-20, width 10", "resnet20", {"width": 10}),
     Line("ResNet-20, width 13", "resnet20", {"width": 13}),
-    Line("MGIC (8, 16), batch norm", "mgic_resnet20", {"correction_scale": 1.0}),
+    Line("MGIC (8, 16), batch norm", "mgic_resnet20", {"correction_scale": 1.0}, seeds=1),
     Line("MGIC (8, 16), no norm", "mgic_resnet20", _BARE),
-    Line("MGIC, pairs", "mgic_resnet20", {**_BARE, "transfers": "pairs"}, seeds=1),
+    Line("MGIC (8, 16), pairs", "mgic_resnet20", {**_BARE, "transfers": "pairs"}, seeds=1),
     Line(
-        "MGIC, one 3x3, 16-64-256, pairs", "mgic_resnet20", {**_WIDE, "transfers": "pairs"}, seeds=1
+        "MGIC (8, 16), one 3x3, 16-64-256, pairs",
+        "mgic_resnet20",
+        {**_WIDE, "transfers": "pairs"},
+        seeds=1,
     ),
-    Line("MGIC, one 3x3, 16-64-256", "mgic_resnet20", _WIDE, seeds=1),
-    Line("MGIC, grouped transitions", "mgic_resnet20", {**_BARE, "transition": "grouped"}, seeds=1),
-    Line("MGIC, one 3x3, width 32", "mgic_resnet20", {**_ONE, "width": 32}, seeds=1),
+    Line("MGIC (8, 16), one 3x3, 16-64-256", "mgic_resnet20", _WIDE, seeds=1),
+    Line("MGIC (16, 32), one 3x3", "mgic_resnet20", _16, seeds=1),
+    Line(
+        "MGIC (16, 32), one 3x3, grouped transitions",
+        "mgic_resnet20",
+        {**_16, "transition": "grouped"},
+        seeds=1,
+    ),
 )
 
 
