@@ -78,21 +78,6 @@ def _diff_cycle_backward(
     return 2 * _diff_cycle(x, parameters)
 
 
-@register_flop_formula(_OPS.grouped_conv)
-def _grouped_conv(
-    x: torch.Size,
-    weight: torch.Size,
-    bias: Any,
-    residual: Any,
-    out: int,
-    stride: int = 1,
-    *_: Any,
-    **__: Any,
-) -> int:
-    pixels = x[0] * -(-x[2] // stride) * -(-x[3] // stride)
-    return 2 * pixels * weight[:3].numel() * out
-
-
 @register_flop_formula(_OPS.grouped_pointwise_weight_grad)
 def _pointwise_weight_grad(grad: torch.Size, x: torch.Size, groups: int, **_: Any) -> int:
     return 2 * x[0] * x[1] * grad[1] // groups

@@ -10,7 +10,6 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from mgic_geo.graph import differential_operators, knn_graph
-from mgic_geo.kernels.grouped_conv import grouped_conv, pack_conv_weight
 from mgic_geo.models import create_model, list_models
 from mgic_geo.nn import MGIC, DenseBlock, DiffGCNConv, EdgeConv, GroupedPointwise
 from mgic_geo.profiling import LayerCount, profile_model, profile_point_model
@@ -56,21 +55,6 @@ def test_measured_counts_equal_the_closed_formulas(
     assert macs == layer.hierarchy.macs(d, POINTS)
     assert parameters == layer.hierarchy.parameters(weights)
     assert parameters == sum(p.numel() for p in layer.parameters())
-
-
-@pytest.mark.parametrize("stride", [1, 2])
-def test_convolutions_count_alike_in_the_fused_operator(stride: int) -> None:
-    x = torch.rand(2, 12, 9, 7).contiguous(memory_format=torch.channels_last)
-    weight = torch.rand(15, 4, 3, 3)
-    flops = []
-    for run in (
-        lambda: torch.conv2d(x, weight, None, stride, 1, 1, 3),
-        lambda: grouped_conv(x, pack_conv_weight(weight, 3), None, None, 5, stride),
-    ):
-        with FlopCounterMode(display=False) as counter:
-            run()
-        flops.append(counter.get_total_flops())
-    assert flops[0] == flops[1] > 0
 
 
 def test_derivatives_are_counted_apart_from_the_mixing(graph: dict[str, Any]) -> None:

@@ -8,12 +8,6 @@ from mgic_geo.kernels._dispatch import kernel_backend
 from mgic_geo.kernels.correction import correction, correction_reference
 from mgic_geo.kernels.diff_conv import derive, diff_conv, diff_conv_reference
 from mgic_geo.kernels.diff_cycle import diff_cycle, diff_cycle_reference
-from mgic_geo.kernels.grouped_conv import (
-    grouped_conv,
-    grouped_conv_reference,
-    pack_conv_bias,
-    pack_conv_weight,
-)
 from mgic_geo.kernels.neighbor_max import neighbor_max
 from mgic_geo.kernels.norm_act import norm_act, norm_act_reference
 from mgic_geo.kernels.pointwise import grouped_pointwise, grouped_pointwise_reference
@@ -26,14 +20,10 @@ __all__ = [
     "diff_conv_reference",
     "diff_cycle",
     "diff_cycle_reference",
-    "grouped_conv",
-    "grouped_conv_reference",
     "grouped_pointwise",
     "grouped_pointwise_reference",
     "kernel_backend",
     "neighbor_max",
     "norm_act",
     "norm_act_reference",
-    "pack_conv_bias",
-    "pack_conv_weight",
 ]

@@ -11,16 +11,14 @@ from torch import Tensor, nn
 from mgic_geo.graph import DifferentialOperators
 from mgic_geo.kernels import diff_conv
 from mgic_geo.nn.conv import DiffGCNConv, EdgeConv
-from mgic_geo.nn.fused_conv import FusedConv, FusedSqueezeExcite
-from mgic_geo.nn.fused_stage import FusedStage
+from mgic_geo.nn.fused_conv import FusedConv
 from mgic_geo.nn.graph_block import Graph, GraphBlock
 from mgic_geo.nn.mgic import MGIC
 from mgic_geo.nn.mlp import DenseBlock
 from mgic_geo.nn.norm import BatchNorm
 from mgic_geo.nn.pointwise import GroupedPointwise
 from mgic_geo.nn.shortcut import DepthwiseShortcut
-from mgic_geo.nn.vision.conv import ConvNormAct, act_name
-from mgic_geo.nn.vision.squeeze_excite import SqueezeExcite
+from mgic_geo.nn.vision.conv import ConvNormAct
 
 
 def fuse(model: nn.Module) -> nn.Module:
@@ -28,8 +26,11 @@ def fuse(model: nn.Module) -> nn.Module:
 
     With :math:`s = \gamma / \sqrt{v + \epsilon}`, batch norm after a map :math:`W x + b` is the map
     :math:`(s W) x + s (b - \mu) + \beta`. In MGIC blocks that is done for the relaxations, for the
-    shortcut and for :math:`N_j P_j`, whose sum with :math:`x_j` then costs no visit of its own;
-    ReLU and residual are applied while a result is in registers, or in place.
+    shortcut and for :math:`N_j P_j`, whose sum with :math:`x_j` then costs no visit of its own.
+
+    Point networks keep their compiled operators, which apply ReLU and residual while a result is in
+    registers. Image networks become plain convolutions with constant weights, channels last, so
+    that ``torch.compile`` and the engines of exported models find steps that they know.
 
     Args:
         model: Any module; parts that are not known here stay as they are.
@@ -43,19 +44,9 @@ def fuse(model: nn.Module) -> nn.Module:
 
 @functools.singledispatch
 def _fused(module: nn.Module) -> nn.Module:
-    _fuse_children(module)
-    return module
-
-
-def _fuse_children(module: nn.Module) -> None:
     for name, child in module.named_children():
         setattr(module, name, _fused(child))
-
-
-@_fused.register
-def _(module: nn.Sequential) -> nn.Module:
-    _fuse_children(module)
-    return FusedStage.of(module) if FusedStage.takes(module) else module
+    return module
 
 
 @_fused.register
@@ -63,8 +54,7 @@ def _(module: DenseBlock) -> nn.Module:
     if isinstance(module.norm, BatchNorm):
         _fold(module.pointwise, module.norm)
         module.norm = nn.Identity()
-    if isinstance(module.act, nn.ReLU):
-        module.act = nn.ReLU(inplace=True)
+    module.act = _in_place(module.act)
     return module
 
 
@@ -74,9 +64,10 @@ def _(module: MGIC) -> nn.Module:
         if isinstance(norm, BatchNorm):
             _fold(module.prolongations[j], norm)
             module.norms[j] = nn.Identity()
-            if module.channel_axis == 1:
-                for maps in (module.restrictions, module.prolongations):
-                    maps[j] = _image_map(maps[j])
+        if module.channel_axis == 1:
+            module.restrictions[j] = _image_map(module.restrictions[j])
+            if isinstance(module.norms[j], nn.Identity):
+                module.prolongations[j] = _image_map(module.prolongations[j])
     if module.shortcut is not None:
         module.shortcut = _fused(module.shortcut)
     for j, block in enumerate(module.blocks):
@@ -86,29 +77,23 @@ def _(module: MGIC) -> nn.Module:
 
 @_fused.register
 def _(module: DepthwiseShortcut) -> nn.Module:
-    return _fused_conv(module.conv, module.norm, "none") or module
+    return _fused_conv(module.conv, module.norm, None) or module
 
 
 @_fused.register
 def _(module: ConvNormAct) -> nn.Module:
-    return _fused_conv(module.conv, module.norm, act_name(module.act)) or module
+    return _fused_conv(module.conv, module.norm, module.act) or module
 
 
-@_fused.register
-def _(module: SqueezeExcite) -> nn.Module:
-    return FusedSqueezeExcite(module)
-
-
-def _fused_conv(conv: nn.Conv2d, norm: nn.Module, act: str) -> FusedConv | None:
+def _fused_conv(conv: nn.Conv2d, norm: nn.Module, act: nn.Module | None) -> FusedConv | None:
     """Convolution, norm and activation as one; None for norms that cannot be folded."""
-    weight, bias = conv.weight, conv.bias
+    act = act if act is None else _in_place(act)
     if isinstance(norm, BatchNorm):
-        scale, shift = norm.scale_and_shift()
-        bias = shift if bias is None else shift + scale * bias
-        weight = weight * scale.view(-1, 1, 1, 1)
-    elif not isinstance(norm, nn.Identity):
-        return None
-    return FusedConv(weight, bias, conv.stride[0], conv.dilation[0], conv.groups, act)
+        return FusedConv.of(conv, *norm.scale_and_shift(), act)
+    if isinstance(norm, nn.Identity):
+        form = conv.stride[0], conv.dilation[0], conv.groups
+        return FusedConv(conv.weight, conv.bias, *form, act)
+    return None
 
 
 def _image_map(layer: nn.Module) -> FusedConv:
@@ -116,6 +101,13 @@ def _image_map(layer: nn.Module) -> FusedConv:
     assert isinstance(layer, GroupedPointwise)
     weight = layer.weight.flatten(0, 1).unflatten(1, (-1, 1, 1))
     return FusedConv(weight, layer.bias, groups=layer.groups)
+
+
+def _in_place(act: nn.Module) -> nn.Module:
+    """An activation that writes over its input, which is a result that nobody else holds."""
+    if isinstance(act, (nn.ReLU, nn.ReLU6, nn.Hardswish)):
+        act.inplace = True
+    return act
 
 
 @_fused.register

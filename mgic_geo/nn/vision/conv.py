@@ -26,11 +26,6 @@ def make_act(act: str) -> nn.Module:
     return _ACTIVATIONS[act]()
 
 
-def act_name(module: nn.Module) -> str:
-    """The name that :func:`make_act` takes for ``module``."""
-    return next(name for name, kind in _ACTIVATIONS.items() if type(module) is kind)
-
-
 class ConvNormAct(nn.Module):
     r"""A convolution, a norm and an activation, :math:`\sigma(N(K x) + r)`.
 
