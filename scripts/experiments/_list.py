@@ -21,6 +21,7 @@ NAMES = (
     "table_12",
     "recipe",
     "image_trials",
+    "cifar10",
     "width",
     "coupling",
 )
