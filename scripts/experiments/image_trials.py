@@ -55,6 +55,9 @@ LINES: Sequence[Line] = (
         {**_16, "transition": "grouped"},
         seeds=1,
     ),
+    Line("dense, one 3x3", "mgic_resnet20", {**_ONE, "coarsest": 64}, seeds=1),
+    Line("MGIC (16, 32), one 3x3, 16-48-144", "mgic_resnet20", {**_16, "widening": 3}, seeds=1),
+    Line("MGIC (8, 16), one 3x3", "mgic_resnet20", _ONE, seeds=1),
 )
 
 
