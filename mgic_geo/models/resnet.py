@@ -13,7 +13,14 @@ from mgic_geo.models.image_classifier import ImageClassifier
 from mgic_geo.models.registry import register_model
 from mgic_geo.nn import MGIC, DepthwiseShortcut
 from mgic_geo.nn.norm import Norm
-from mgic_geo.nn.vision import BasicBlock, Bottleneck, ConvNormAct, GhostBasicBlock, PadShortcut
+from mgic_geo.nn.vision import (
+    BasicBlock,
+    Bottleneck,
+    ConvNormAct,
+    GhostBasicBlock,
+    PadShortcut,
+    SeparableBlock,
+)
 
 BlockBuilder = Callable[[int, int, int], nn.Module]
 """``block(in_channels, out_channels, stride)``"""
@@ -142,12 +149,21 @@ def _mgic_cifar_resnet(
     correction_scale: float = 0.0,
     norm: Norm = "batch",
     convs: int = 2,
+    fine: str = "basic",
     transfers: str = "average",
     transition: str = "depthwise",
     **options: Any,
 ) -> ImageClassifier:
+    if fine not in ("basic", "separable"):
+        raise ValueError(f"fine = {fine!r}: use 'basic' or 'separable'")
+
+    def relaxation(width: int, groups: int) -> nn.Module:
+        if groups > 1 and fine == "separable":
+            return SeparableBlock(width, groups)
+        return BasicBlock(width, width, groups=groups, convs=convs)
+
     block = mgic_blocks(
-        lambda width, groups: BasicBlock(width, width, groups=groups, convs=convs),
+        relaxation,
         transition,
         group_size=group_size,
         coarsest=coarsest,

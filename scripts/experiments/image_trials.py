@@ -56,6 +56,18 @@ LINES: Sequence[Line] = (
         seeds=1,
     ),
     Line("dense, one 3x3", "mgic_resnet20", {**_ONE, "coarsest": 64}, seeds=1),
+    Line(
+        "MGIC (16, 32), one 3x3, separable on fine grids, 16-64-256",
+        "mgic_resnet20",
+        {**_16, "fine": "separable", "widening": 4},
+        seeds=1,
+    ),
+    Line(
+        "MGIC (16, 16), one 3x3, separable on fine grids, width 32",
+        "mgic_resnet20",
+        {**_16, "coarsest": 16, "fine": "separable", "width": 32},
+        seeds=1,
+    ),
     Line("MGIC (16, 32), one 3x3, 16-48-144", "mgic_resnet20", {**_16, "widening": 3}, seeds=1),
     Line("MGIC (8, 16), one 3x3", "mgic_resnet20", _ONE, seeds=1),
 )

@@ -4,6 +4,7 @@ from mgic_geo.nn.vision.conv import ConvNormAct
 from mgic_geo.nn.vision.ghost import GhostBasicBlock, GhostBottleneck, GhostModule
 from mgic_geo.nn.vision.inverted_residual import InvertedResidual
 from mgic_geo.nn.vision.resnet import BasicBlock, Bottleneck, PadShortcut
+from mgic_geo.nn.vision.separable import SeparableBlock
 from mgic_geo.nn.vision.squeeze_excite import SqueezeExcite
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "GhostModule",
     "InvertedResidual",
     "PadShortcut",
+    "SeparableBlock",
     "SqueezeExcite",
 ]
