@@ -47,7 +47,7 @@ LINES: Sequence[Line] = (
         {**_WIDE, "transfers": "pairs"},
         seeds=1,
     ),
-    Line("MGIC (8, 16), one 3x3, 16-64-256", "mgic_resnet20", _WIDE, seeds=1),
+    Line("MGIC (8, 16), one 3x3, 16-64-256", "mgic_resnet20", _WIDE),
     Line("MGIC (16, 32), one 3x3", "mgic_resnet20", _16, seeds=1),
     Line(
         "MGIC (16, 32), one 3x3, grouped transitions",
@@ -68,6 +68,7 @@ LINES: Sequence[Line] = (
         {**_16, "coarsest": 16, "fine": "separable", "width": 32},
         seeds=1,
     ),
+    Line("ResNet-20, 8-24-72", "resnet20", {"width": 8, "widening": 3}, seeds=1),
     Line("MGIC (16, 32), one 3x3, 16-48-144", "mgic_resnet20", {**_16, "widening": 3}, seeds=1),
     Line("MGIC (8, 16), one 3x3", "mgic_resnet20", _ONE, seeds=1),
 )
