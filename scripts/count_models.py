@@ -165,7 +165,8 @@ def predict(model: nn.Module, size: tuple[int, int], counted: Any) -> tuple[int,
         def of(index: int, table: dict[tuple[int, int], Any] = of_level) -> Any:
             return lambda width, groups: table[width, groups][index]
 
-        parameters += layer.hierarchy.parameters(of(0)) - sum(c.parameters for c in built)
+        norm = 2 if any(True for _ in layer.norms.parameters()) else 0
+        parameters += layer.hierarchy.parameters(of(0), norm) - sum(c.parameters for c in built)
         macs += layer.hierarchy.macs(of(1), positions[name]) - sum(c.macs for c in built)
         macs += sum(images for _, _, images in of_level.values())
     return parameters, macs

@@ -38,7 +38,7 @@ LINES: Sequence[Line] = (
     Line("ResNet-20", "resnet20", seeds=1),
     Line("ResNet-20, width 10", "resnet20", {"width": 10}),
     Line("ResNet-20, width 13", "resnet20", {"width": 13}),
-    Line("MGIC (8, 16), batch norm", "mgic_resnet20", {"correction_scale": 1.0}, seeds=1),
+    Line("MGIC (8, 16), batch norm", "mgic_resnet20", {"correction_scale": 1.0}),
     Line("MGIC (8, 16), no norm", "mgic_resnet20", _BARE),
     Line("MGIC (8, 16), pairs", "mgic_resnet20", {**_BARE, "transfers": "pairs"}, seeds=1),
     Line(
@@ -60,12 +60,6 @@ LINES: Sequence[Line] = (
         "MGIC (16, 32), one 3x3, separable on fine grids, 16-64-256",
         "mgic_resnet20",
         {**_16, "fine": "separable", "widening": 4},
-        seeds=1,
-    ),
-    Line(
-        "MGIC (16, 16), one 3x3, separable on fine grids, width 32",
-        "mgic_resnet20",
-        {**_16, "coarsest": 16, "fine": "separable", "width": 32},
         seeds=1,
     ),
     Line("ResNet-20, 8-24-72", "resnet20", {"width": 8, "widening": 3}, seeds=1),
