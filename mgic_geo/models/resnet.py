@@ -37,6 +37,8 @@ def mgic_blocks(
             groups of the hierarchy's size with norm and ReLU.
         **options: More options of :class:`~mgic_geo.nn.MGIC`.
     """
+    if transition not in ("depthwise", "grouped"):
+        raise ValueError(f"transition = {transition!r}: use 'depthwise' or 'grouped'")
 
     def block(in_channels: int, out_channels: int, stride: int) -> nn.Module:
         shortcut: nn.Module | None = None
@@ -98,7 +100,11 @@ def _cifar_resnet(
     widening: int = 2,
     **options: Any,
 ) -> ImageClassifier:
-    """``6 n + 2`` layers for 32 x 32 images: a 3x3 convolution and three stages of ``n`` blocks."""
+    """``6 n + 2`` layers for 32 x 32 images: a 3x3 convolution and three stages of ``n`` blocks.
+
+    The first stage has ``width`` channels, each other one ``widening`` times those of the one
+    before. A hierarchy, whose work is linear in the width, can widen by 4 at constant work.
+    """
     widths = [width * widening**i for i in range(3)]
     stem = ConvNormAct(in_chans, width, 3)
     depths = [(depth - 2) // 6] * 3
@@ -154,6 +160,22 @@ def _mgic_cifar_resnet(
     transition: str = "depthwise",
     **options: Any,
 ) -> ImageClassifier:
+    """A ResNet for 32 x 32 images with its blocks in the channel hierarchy.
+
+    Args:
+        depth: Layers of the dense twin, ``6 n + 2`` for ``n`` blocks a stage.
+        group_size: Group size of the hierarchy.
+        coarsest: Largest width of the coarsest grid.
+        extra_level: See :class:`~mgic_geo.hierarchy.ChannelHierarchy`.
+        correction_scale: Initial scale of the norm on the correction.
+        norm: That norm.
+        convs: 3x3 convolutions of a relaxation; two are the paper's.
+        fine: Relaxations of all grids but the coarsest: ``"basic"``, those in groups, or
+            ``"separable"``, :class:`~mgic_geo.nn.vision.SeparableBlock`.
+        transfers: How restriction and prolongation start, see :class:`~mgic_geo.nn.MGIC`.
+        transition: See :func:`mgic_blocks`.
+        **options: ``width`` and ``widening`` of the stages, and those of :class:`ImageClassifier`.
+    """
     if fine not in ("basic", "separable"):
         raise ValueError(f"fine = {fine!r}: use 'basic' or 'separable'")
 
