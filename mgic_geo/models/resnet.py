@@ -155,6 +155,7 @@ def _mgic_cifar_resnet(
     correction_scale: float = 0.0,
     norm: Norm = "batch",
     convs: int = 2,
+    act_first: bool = False,
     fine: str = "basic",
     transfers: str = "average",
     transition: str = "depthwise",
@@ -170,6 +171,7 @@ def _mgic_cifar_resnet(
         correction_scale: Initial scale of the norm on the correction.
         norm: That norm.
         convs: 3x3 convolutions of a relaxation; two are the paper's.
+        act_first: Whether a relaxation adds its input behind the last activation.
         fine: Relaxations of all grids but the coarsest: ``"basic"``, those in groups, or
             ``"separable"``, :class:`~mgic_geo.nn.vision.SeparableBlock`.
         transfers: How restriction and prolongation start, see :class:`~mgic_geo.nn.MGIC`.
@@ -182,7 +184,7 @@ def _mgic_cifar_resnet(
     def relaxation(width: int, groups: int) -> nn.Module:
         if groups > 1 and fine == "separable":
             return SeparableBlock(width, groups)
-        return BasicBlock(width, width, groups=groups, convs=convs)
+        return BasicBlock(width, width, groups=groups, convs=convs, act_first=act_first)
 
     block = mgic_blocks(
         relaxation,

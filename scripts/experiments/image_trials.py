@@ -48,6 +48,12 @@ LINES: Sequence[Line] = (
         seeds=1,
     ),
     Line("MGIC (8, 16), one 3x3, 16-64-256", "mgic_resnet20", _WIDE),
+    Line(
+        "MGIC (8, 16), one 3x3, 16-64-256, ReLU ahead of the sum",
+        "mgic_resnet20",
+        {**_WIDE, "act_first": True},
+        seeds=1,
+    ),
     Line("MGIC (16, 32), one 3x3", "mgic_resnet20", _16, seeds=1),
     Line(
         "MGIC (16, 32), one 3x3, grouped transitions",

@@ -52,10 +52,13 @@ class _Residual(nn.Module):
 
     convs: nn.ModuleList
 
-    def __init__(self, convs: list[nn.Module], shortcut: nn.Module | None) -> None:
+    def __init__(
+        self, convs: list[nn.Module], shortcut: nn.Module | None, act_first: bool = False
+    ) -> None:
         super().__init__()
         self.convs = nn.ModuleList(convs)
         self.shortcut = shortcut
+        self.act_first = act_first
 
     def reset_parameters(self) -> None:
         reset(self.convs)
@@ -66,6 +69,8 @@ class _Residual(nn.Module):
         for conv in self.convs[:-1]:
             y = conv(y)
         rest = x if self.shortcut is None else self.shortcut(x)
+        if self.act_first:
+            return cast(Tensor, rest + self.convs[-1](y))
         return cast(Tensor, self.convs[-1](y, rest))
 
 
@@ -84,6 +89,7 @@ class BasicBlock(_Residual):
         norm: As in :class:`~mgic_geo.nn.MGIC`.
         convs: Number of convolutions. One, :math:`\sigma(S x + N K x)`, is enough for a relaxation:
             a cycle through the grids applies several one after the other.
+        act_first: Adds behind the last activation, :math:`S x + \sigma(\ldots)`, instead of ahead.
     """
 
     def __init__(
@@ -95,6 +101,7 @@ class BasicBlock(_Residual):
         shortcut: nn.Module | None = None,
         norm: Norm = "batch",
         convs: int = 2,
+        act_first: bool = False,
     ) -> None:
         check_shortcut(shortcut, in_channels, out_channels, stride)
         if convs < 1:
@@ -104,7 +111,7 @@ class BasicBlock(_Residual):
             ConvNormAct(out_channels, out_channels, 3, 1, groups, norm=norm)
             for _ in range(convs - 1)
         ]
-        super().__init__([first, *more], shortcut)
+        super().__init__([first, *more], shortcut, act_first)
 
 
 class Bottleneck(_Residual):

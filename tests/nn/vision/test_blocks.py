@@ -33,6 +33,7 @@ Relaxation = Callable[[int, int], nn.Module]
 RELAXATIONS: dict[str, Relaxation] = {
     "basic": lambda c, g: BasicBlock(c, c, groups=g),
     "basic of one": lambda c, g: BasicBlock(c, c, groups=g, convs=1),
+    "activated first": lambda c, g: BasicBlock(c, c, groups=g, convs=1, act_first=True),
     "bottleneck": lambda c, g: Bottleneck(c, c, groups=g),
     "separable": lambda c, g: SeparableBlock(c, g),
     "inverted": lambda c, g: InvertedResidual(c, c, 4 * c, groups=g, squeezed=c),
