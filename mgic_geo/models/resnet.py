@@ -135,6 +135,12 @@ def resnet32(**kwargs: Any) -> ImageClassifier:
 
 
 @register_model(task="images")
+def resnet44(**kwargs: Any) -> ImageClassifier:
+    """ResNet-44 for small images."""
+    return _cifar_resnet(44, _padded(BasicBlock), **kwargs)
+
+
+@register_model(task="images")
 def resnet56(**kwargs: Any) -> ImageClassifier:
     """ResNet-56 for small images."""
     return _cifar_resnet(56, _padded(BasicBlock), **kwargs)
@@ -203,6 +209,12 @@ def _mgic_cifar_resnet(
 def mgic_resnet20(**kwargs: Any) -> ImageClassifier:
     """ResNet-20 with its blocks in the channel hierarchy."""
     return _mgic_cifar_resnet(20, **kwargs)
+
+
+@register_model(task="images", dense_twin="resnet44")
+def mgic_resnet44(**kwargs: Any) -> ImageClassifier:
+    """ResNet-44 with its blocks in the channel hierarchy."""
+    return _mgic_cifar_resnet(44, **kwargs)
 
 
 @register_model(task="images", dense_twin="resnet56")
