@@ -20,13 +20,16 @@ from ._program import program
 from ._trial import Trial, run_trial
 
 
+_STEPS = 500  # of a trial, unless its row says otherwise
+
+
 class Line(NamedTuple):
     """A network, its options, and how many steps and seeds it is given."""
 
     name: str
     model: str
     options: Mapping[str, Any] = {}
-    steps: int = 500
+    steps: int = _STEPS
     seeds: int = 3
 
 
@@ -34,12 +37,17 @@ _BARE = {"norm": "none"}
 _ONE = {**_BARE, "convs": 1}
 _16 = {**_ONE, "group_size": 16, "coarsest": 32}
 _WIDE = {**_ONE, "widening": 4}
+# The networks that longer trials and three seeds are for.
+_EQUAL = Line("ResNet-20, width 13", "resnet20", {"width": 13})
+_PAPER = Line("MGIC (8, 16), batch norm", "mgic_resnet20", {"correction_scale": 1.0})
+_NO_NORM = Line("MGIC (8, 16), no norm", "mgic_resnet20", _BARE)
+_WIDER = Line("MGIC (8, 16), one 3x3, 16-64-256", "mgic_resnet20", _WIDE)
 LINES: Sequence[Line] = (
     Line("ResNet-20", "resnet20", seeds=1),
     Line("ResNet-20, width 10", "resnet20", {"width": 10}),
-    Line("ResNet-20, width 13", "resnet20", {"width": 13}),
-    Line("MGIC (8, 16), batch norm", "mgic_resnet20", {"correction_scale": 1.0}),
-    Line("MGIC (8, 16), no norm", "mgic_resnet20", _BARE),
+    _EQUAL,
+    _PAPER,
+    _NO_NORM,
     Line("MGIC (8, 16), pairs", "mgic_resnet20", {**_BARE, "transfers": "pairs"}, seeds=1),
     Line(
         "MGIC (8, 16), one 3x3, 16-64-256, pairs",
@@ -47,7 +55,7 @@ LINES: Sequence[Line] = (
         {**_WIDE, "transfers": "pairs"},
         seeds=1,
     ),
-    Line("MGIC (8, 16), one 3x3, 16-64-256", "mgic_resnet20", _WIDE),
+    _WIDER,
     Line(
         "MGIC (8, 16), one 3x3, 16-64-256, ReLU ahead of the sum",
         "mgic_resnet20",
@@ -69,36 +77,57 @@ LINES: Sequence[Line] = (
         seeds=1,
     ),
     Line("ResNet-20, 8-24-72", "resnet20", {"width": 8, "widening": 3}, seeds=1),
-    Line("MGIC (16, 32), one 3x3, 16-48-144", "mgic_resnet20", {**_16, "widening": 3}, seeds=1),
     Line("MGIC (8, 16), one 3x3", "mgic_resnet20", _ONE, seeds=1),
+    Line(
+        "MGIC (16, 16), one 3x3, separable on fine grids, width 32",
+        "mgic_resnet20",
+        {**_16, "coarsest": 16, "fine": "separable", "width": 32},
+        seeds=1,
+    ),
+    *(
+        Line(line.name, line.model, line.options, steps, seeds=1)
+        for line, steps in (
+            (_NO_NORM, 1400),
+            (_PAPER, 1400),
+            (_WIDER, 3000),
+            (_EQUAL, 3000),
+            (_NO_NORM, 3000),
+        )
+    ),
 )
 
 
+def row_of(line: Line) -> str:
+    """The name of a line's row, which says the number of steps where it is not the usual one."""
+    return line.name if line.steps == _STEPS else f"{line.name}, {line.steps:,} steps"
+
+
 def run(context: Context) -> None:
-    """All trials that have no row yet: the first seed of each line, then the second, ..."""
+    """All trials that have no row yet: the short ones first, and the first seed of each line."""
     splits = None
     assert context.facts  # the commit that is run, not one that is made meanwhile
-    for seed in context.seeds_of(max(line.seeds for line in LINES)):
-        for line in LINES:
-            row = line.name if line.steps == 500 else f"{line.name}, {line.steps:,} steps"
-            wanted = context.seeds is not None or seed < line.seeds
-            if not wanted or not context.wants(row) or context.has(row, "accuracy", seed):
-                continue
-            config = recipe(context, line, seed)
-            splits = make_splits(config) if splits is None else splits
-            trial = Trial(config, steps=4 if context.quick else line.steps)
-            result = run_trial(trial, splits, context.runs / "image_trials")
-            layers = profile_model_by_name(line.model, dict(line.options), image_size=32)
-            options = json.dumps(dict(line.options))
-            context.record(
-                row,
-                result.metrics(),
-                parameters=sum(layer.parameters for layer in layers),
-                macs=sum(layer.macs for layer in layers),
-                seed=seed,
-                seconds=result.seconds,
-                note=f"{trial.steps} steps of {config.batch_size}; {line.model} {options}",
-            )
+    seeds = context.seeds_of(max(line.seeds for line in LINES))
+    queue = [(line.steps, seed, i, line) for i, line in enumerate(LINES) for seed in seeds]
+    for _, seed, _, line in sorted(queue, key=lambda item: item[:3]):
+        row = row_of(line)
+        wanted = context.seeds is not None or seed < line.seeds
+        if not wanted or not context.wants(row) or context.has(row, "accuracy", seed):
+            continue
+        config = recipe(context, line, seed)
+        splits = make_splits(config) if splits is None else splits
+        trial = Trial(config, steps=4 if context.quick else line.steps)
+        result = run_trial(trial, splits, context.runs / "image_trials")
+        layers = profile_model_by_name(line.model, dict(line.options), image_size=32)
+        options = json.dumps(dict(line.options))
+        context.record(
+            row,
+            result.metrics(),
+            parameters=sum(layer.parameters for layer in layers),
+            macs=sum(layer.macs for layer in layers),
+            seed=seed,
+            seconds=result.seconds,
+            note=f"{trial.steps} steps of {config.batch_size}; {line.model} {options}",
+        )
 
 
 def recipe(context: Context, line: Line, seed: int) -> TrainConfig:

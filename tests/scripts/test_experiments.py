@@ -225,7 +225,7 @@ def test_image_trials(tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPa
     rows = quick(image_trials, tmp_path, *source, "--seeds", "1", "ResNet-20, width 10")
     assert {row["metric"] for row in rows} == {"loss", "accuracy", "step"}
     assert rows[0]["note"] == '4 steps of 8; resnet20 {"width": 10}'
-    names = [line.name for line in image_trials.LINES]
+    names = [image_trials.row_of(line) for line in image_trials.LINES]
     assert len(set(names)) == len(names)
     for line in image_trials.LINES:
         with torch.device("meta"):
