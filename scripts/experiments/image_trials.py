@@ -19,7 +19,6 @@ from ._experiment import Context, Experiment
 from ._program import program
 from ._trial import Trial, run_trial
 
-
 _STEPS = 500  # of a trial, unless its row says otherwise
 
 
