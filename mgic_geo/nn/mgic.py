@@ -31,6 +31,12 @@ class MGIC(nn.Module):
     without coarsenings it is the dense block. Algorithm 1 of `"MGIC: Multigrid-in-Channels Neural
     Network Architectures" <https://arxiv.org/abs/2011.09128>`_.
 
+    The defaults are the paper's form. Ours are a ``correction_scale`` of 0, ``norm="none"`` and
+    ``transfers="pairs"``: batch norm brings a correction to unit size however small it is, so that
+    coarse blocks which have learned nothing yet feed the fine grids noise; without it a correction
+    is as large as what the coarse blocks did. What each is worth on images stands in
+    ``results/README.md``, *Forms of the image block*.
+
     Args:
         block: ``block(width, groups)`` builds a relaxation from ``width`` to ``width`` channels.
         channels: Width of the block, :math:`c`.
