@@ -18,6 +18,7 @@ from mgic_geo.nn.vision import (
     Bottleneck,
     ConvNormAct,
     GhostBasicBlock,
+    HierarchicalBlock,
     PadShortcut,
     SeparableBlock,
 )
@@ -165,6 +166,7 @@ def _mgic_cifar_resnet(
     fine: str = "basic",
     transfers: str = "average",
     transition: str = "depthwise",
+    cycle: str = "multiplicative",
     **options: Any,
 ) -> ImageClassifier:
     """A ResNet for 32 x 32 images with its blocks in the channel hierarchy.
@@ -182,10 +184,24 @@ def _mgic_cifar_resnet(
             ``"separable"``, :class:`~mgic_geo.nn.vision.SeparableBlock`.
         transfers: How restriction and prolongation start, see :class:`~mgic_geo.nn.MGIC`.
         transition: See :func:`mgic_blocks`.
+        cycle: ``"multiplicative"``, the paper's, takes the grids in turn; ``"additive"`` lets them
+            work side by side inside each convolution, :class:`HierarchicalBlock`, to which the
+            options of norms, relaxations and transfers mean nothing.
         **options: ``width`` and ``widening`` of the stages, and those of :class:`ImageClassifier`.
     """
     if fine not in ("basic", "separable"):
         raise ValueError(f"fine = {fine!r}: use 'basic' or 'separable'")
+
+    if cycle not in ("multiplicative", "additive"):
+        raise ValueError(f"cycle = {cycle!r}: use 'multiplicative' or 'additive'")
+    if cycle == "additive":
+
+        def additive(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+            changes = stride != 1 or in_channels != out_channels
+            shortcut = DepthwiseShortcut(in_channels, out_channels, stride) if changes else None
+            return HierarchicalBlock(out_channels, group_size, coarsest, shortcut)
+
+        return _cifar_resnet(depth, additive, **options)
 
     def relaxation(width: int, groups: int) -> nn.Module:
         if groups > 1 and fine == "separable":

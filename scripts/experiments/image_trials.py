@@ -55,6 +55,7 @@ LINES: Sequence[Line] = (
         seeds=1,
     ),
     _WIDER,
+    Line("MGIC (8, 16), additive", "mgic_resnet20", {"cycle": "additive"}, seeds=1),
     Line(
         "MGIC (8, 16), one 3x3, 16-64-256, ReLU ahead of the sum",
         "mgic_resnet20",

@@ -2,6 +2,7 @@
 
 from mgic_geo.nn.vision.conv import ConvNormAct
 from mgic_geo.nn.vision.ghost import GhostBasicBlock, GhostBottleneck, GhostModule
+from mgic_geo.nn.vision.hierarchical import HierarchicalBlock, HierarchicalConv2d
 from mgic_geo.nn.vision.inverted_residual import InvertedResidual
 from mgic_geo.nn.vision.resnet import BasicBlock, Bottleneck, PadShortcut
 from mgic_geo.nn.vision.separable import SeparableBlock
@@ -14,6 +15,8 @@ __all__ = [
     "GhostBasicBlock",
     "GhostBottleneck",
     "GhostModule",
+    "HierarchicalBlock",
+    "HierarchicalConv2d",
     "InvertedResidual",
     "PadShortcut",
     "SeparableBlock",
