@@ -42,11 +42,12 @@ _PAPER = Line("MGIC (8, 16), batch norm", "mgic_resnet20", {"correction_scale": 
 _NO_NORM = Line("MGIC (8, 16), no norm", "mgic_resnet20", _BARE)
 _WIDER = Line("MGIC (8, 16), one 3x3, 16-64-256", "mgic_resnet20", _WIDE)
 LINES: Sequence[Line] = (
-    Line("ResNet-20", "resnet20", seeds=1),
-    Line("ResNet-20, width 10", "resnet20", {"width": 10}),
+    _WIDER,
     _EQUAL,
-    _PAPER,
     _NO_NORM,
+    _PAPER,
+    Line("ResNet-20, width 10", "resnet20", {"width": 10}),
+    Line("ResNet-20", "resnet20", seeds=1),
     Line("MGIC (8, 16), pairs", "mgic_resnet20", {**_BARE, "transfers": "pairs"}, seeds=1),
     Line(
         "MGIC (8, 16), one 3x3, 16-64-256, pairs",
@@ -54,7 +55,6 @@ LINES: Sequence[Line] = (
         {**_WIDE, "transfers": "pairs"},
         seeds=1,
     ),
-    _WIDER,
     Line("MGIC (8, 16), additive", "mgic_resnet20", {"cycle": "additive"}, seeds=1),
     Line(
         "MGIC (8, 16), one 3x3, 16-64-256, ReLU ahead of the sum",
