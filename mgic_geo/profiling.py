@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
+from torch.utils.flop_counter import FlopCounterMode
 
 from mgic_geo.models import FusionClassifier, PointClassifier, create_model, model_data
 
@@ -33,66 +33,6 @@ class LayerCount:
     parameters: int
     macs: int
     graph_macs: int
-
-
-# Two flops are one MAC, as torch counts its own operators.
-@register_flop_formula(_OPS.diff_conv)
-def _diff_conv(x: torch.Size, mix: torch.Size, rowptr: torch.Size, *_: Any, **__: Any) -> int:
-    return 2 * (rowptr[0] - 1) * mix.numel()
-
-
-@register_flop_formula(_OPS.diff_conv_backward)
-def _diff_conv_backward(
-    grad: torch.Size, x: torch.Size, mix: torch.Size, *rest: Any, **_: Any
-) -> int:
-    return 2 * x[0] * mix.numel() * (rest[-2] + rest[-1])
-
-
-@register_flop_formula(_OPS.grouped_pointwise)
-def _pointwise(x: torch.Size, weight: torch.Size, *_: Any, **__: Any) -> int:
-    return 2 * x[0] * weight.numel()
-
-
-@register_flop_formula(_OPS.correction)
-def _correction(fine: torch.Size, delta: torch.Size, weight: torch.Size, *_: Any, **__: Any) -> int:
-    return 2 * delta[0] * weight.numel()
-
-
-@register_flop_formula(_OPS.correction_backward)
-def _correction_backward(
-    grad: torch.Size, delta: torch.Size, weight: torch.Size, *_: Any, **__: Any
-) -> int:
-    return 4 * delta[0] * weight.numel()
-
-
-@register_flop_formula(_OPS.diff_cycle)
-def _diff_cycle(x: torch.Size, parameters: list[torch.Size], *_: Any, **__: Any) -> int:
-    # maps, restrictions and prolongations; scales and shifts of norms have one axis
-    return 2 * x[0] * sum(weight.numel() for weight in parameters if len(weight) > 1)
-
-
-@register_flop_formula(_OPS.diff_cycle_backward)
-def _diff_cycle_backward(
-    grad: torch.Size, x: torch.Size, parameters: list[torch.Size], *_: Any, **__: Any
-) -> int:
-    return 2 * _diff_cycle(x, parameters)
-
-
-@register_flop_formula(_OPS.grouped_pointwise_weight_grad)
-def _pointwise_weight_grad(grad: torch.Size, x: torch.Size, groups: int, **_: Any) -> int:
-    return 2 * x[0] * x[1] * grad[1] // groups
-
-
-@register_flop_formula(
-    [
-        _OPS.neighbor_max,
-        _OPS.neighbor_max_grad,
-        _OPS.norm_act,
-        _OPS.norm_act_backward,
-    ]
-)
-def _no_products(*_: Any, **__: Any) -> int:
-    return 0
 
 
 def _derivatives(

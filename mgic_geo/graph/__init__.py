@@ -1,6 +1,6 @@
 """Neighbourhood graphs of point clouds and the differential operators on them."""
 
-from mgic_geo.graph.knn import available_backends, knn, knn_graph
+from mgic_geo.graph.knn import available_backends, knn, knn_graph, radius, radius_graph
 from mgic_geo.graph.neighborhoods import Neighborhoods
 from mgic_geo.graph.operators import DifferentialOperators, differential_operators
 
@@ -11,4 +11,6 @@ __all__ = [
     "differential_operators",
     "knn",
     "knn_graph",
+    "radius",
+    "radius_graph",
 ]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
-from mgic_geo.errors import DataError
-from mgic_geo.kernels import _dispatch
+from mgic_geo.kernels import group_edges
+from mgic_geo.kernels.rows import row_of_entries
 
 
 class Neighborhoods(NamedTuple):
@@ -33,34 +32,8 @@ class Neighborhoods(NamedTuple):
         Raises:
             DataError: An edge names a node that does not exist.
         """
-        if _dispatch.compiled is not None and _plain(edge_index):
-            from mgic_geo.kernels import _numba_operators
-
-            rows = _numba_operators.group_by_target(edge_index, num_nodes)
-            if rows is not None:
-                return Neighborhoods(*rows)
-        source, target = edge_index
-        if edge_index.numel():  # the kernels read without asking again
-            first, last = (int(end) for end in edge_index.aminmax())
-            if first < 0 or last >= num_nodes:
-                wrong = first if first < 0 else last
-                raise DataError(f"edge_index names node {wrong}, there are {num_nodes} nodes")
-        if target.numel() > 1 and not bool((target[1:] >= target[:-1]).all()):
-            order = torch.argsort(target, stable=True)
-            source, target = source[order], target[order]
-        rowptr = torch.zeros(num_nodes + 1, dtype=torch.int32, device=target.device)
-        torch.cumsum(torch.bincount(target, minlength=num_nodes), 0, out=rowptr[1:])
-        return Neighborhoods(rowptr, source.to(torch.int32).contiguous())
+        return Neighborhoods(*group_edges(edge_index, num_nodes))
 
     def target(self) -> Tensor:
         """The node that each edge belongs to, int64 ``[E]``."""
-        nodes = torch.arange(self.num_nodes, device=self.rowptr.device)
-        return torch.repeat_interleave(
-            nodes, self.rowptr.diff().long(), output_size=self.col.size(0)
-        )
-
-
-def _plain(index: Tensor) -> bool:
-    """Whether compiled loops may read it."""
-    whole = index.dtype in (torch.int64, torch.int32)
-    return index.device.type == "cpu" and whole and not torch.compiler.is_compiling()
+        return row_of_entries(self.rowptr, self.col.size(0))

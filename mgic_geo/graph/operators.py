@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from mgic_geo.errors import DataError
-from mgic_geo.graph.least_squares import least_squares_derivatives
 from mgic_geo.graph.neighborhoods import Neighborhoods
-from mgic_geo.kernels._dispatch import compiled_for
+from mgic_geo.kernels import derivative_operators
 
 AXES = 3
 FITS = ("average", "least_squares")
@@ -33,7 +32,7 @@ class DifferentialOperators(NamedTuple):
     that depth does not amplify outliers. After `"DiffGCN: Graph Convolutional Networks via
     Differential Operators and Algebraic Multigrid Pooling" <https://arxiv.org/abs/2006.04115>`_,
     without its division by the distance. For those of ``fit="least_squares"`` see
-    :func:`~mgic_geo.graph.least_squares.least_squares_derivatives`.
+    :func:`~mgic_geo.kernels.derivatives.least_squares.least_squares_derivatives`.
 
     Built once for a graph by :func:`differential_operators` and shared by all layers and grids; the
     transposed operators, which the backward pass applies, come along.
@@ -95,65 +94,10 @@ def differential_operators(
     )
     if graph.num_nodes != pos.size(0):
         raise DataError(f"the graph has {graph.num_nodes} nodes, there are {pos.size(0)} points")
-    traced = pos.requires_grad or torch.compiler.is_compiling()
-    if traced or fit != "average" or compiled_for(pos) is None:
-        return _reference(pos, graph, fit)
-    from mgic_geo.kernels import _numba_operators
-
-    longest, known, fields = _numba_operators.operators(pos, *graph)
-    if not known:
-        raise DataError(f"the graph is damaged, or names nodes beyond the {pos.size(0)} points")
-    if graph.col.numel():
-        _check_longest(longest, pos)
-    return DifferentialOperators(*fields)
+    return DifferentialOperators(*derivative_operators(pos, *graph, fit))
 
 
 def check_fit(fit: str) -> None:
     """Raises ``ValueError`` if ``fit`` is none of :data:`FITS`."""
     if fit not in FITS:
         raise ValueError(f"fit = {fit!r}: use one of {FITS}")
-
-
-def _check_longest(longest: float, pos: Tensor) -> None:
-    if not longest > 0.0 or longest == float("inf"):
-        what = "coincide" if longest == 0.0 else "are not all finite"
-        raise DataError(f"the {pos.size(0)} points {what}: no derivatives can be taken")
-
-
-def _reference(pos: Tensor, graph: Neighborhoods, fit: str) -> DifferentialOperators:
-    """In plain torch."""
-    target, col = graph.target(), graph.col.long()
-    offset = pos[col] - pos[target]
-    length = offset.norm(dim=-1, keepdim=True)
-    if length.numel():  # no edges: no derivatives, no error
-        _check_longest(float(length.detach().max()), pos)
-    if fit == "least_squares":
-        edges = least_squares_derivatives(offset, target, graph.num_nodes)
-    else:
-        # Below this length its square underflows, and the direction would be no unit vector.
-        direction = offset / length.clamp_min(torch.finfo(pos.dtype).tiny ** 0.5)
-        degree = graph.rowptr.diff().long()
-        edges = torch.cat([direction, direction.square()], dim=-1) / degree[target].unsqueeze(-1)
-
-    # Each row gets one more entry, for the node itself, so that differences f_j - f_i need no
-    # gather.
-    nodes = pos.size(0)
-    rowptr = graph.rowptr + torch.arange(nodes + 1, dtype=torch.int32, device=pos.device)
-    own = (rowptr[1:] - 1).long()
-    place = torch.arange(col.numel(), device=pos.device) + target
-    columns = graph.col.new_empty(col.numel() + nodes)
-    columns[place] = graph.col
-    columns[own] = torch.arange(nodes, dtype=torch.int32, device=pos.device)
-    weight = edges.new_empty(columns.numel(), 2 * AXES)
-    weight[place] = edges
-    weight[own] = -edges.new_zeros(nodes, 2 * AXES).index_add_(0, target, edges)
-    return DifferentialOperators(rowptr, columns, weight, *_transpose(rowptr, columns, weight))
-
-
-def _transpose(rowptr: Tensor, col: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    nodes = rowptr.size(0) - 1
-    graph = Neighborhoods(rowptr, col)
-    source = torch.argsort(col, stable=True)
-    rowptr_t = torch.zeros_like(rowptr)
-    torch.cumsum(torch.bincount(col, minlength=nodes), 0, out=rowptr_t[1:])
-    return rowptr_t, graph.target()[source].to(torch.int32), weight[source]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from mgic_geo.kernels.dispatch import runs_plain
 from mgic_geo.kernels.norm_act import has_norm_act, norm_act
 from mgic_geo.nn._rows import as_image, as_rows
 
@@ -75,6 +76,8 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
     def _writes_over(self, x: Tensor) -> bool:
         if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return False
+        if runs_plain([x]):
+            return False
         return self.running_mean is not None and self.weight.dtype == x.dtype
 
     def scale_and_shift(
@@ -129,6 +132,7 @@ def norm_relu_add(
 
 def _relu_add(y: Tensor, relu: bool, residual: Tensor | None, own: bool) -> Tensor:
     """Works in place where nobody else holds ``y``, its ``own`` result."""
+    own = own and not runs_plain([y])
     if relu:
         y = y.relu_() if own else y.relu()
     if residual is None:

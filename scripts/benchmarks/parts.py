@@ -22,7 +22,7 @@ from .roofline import PRODUCT, machine_peers
 from .width import SIZES, TERMS, K, make_block, training_run
 
 CASE = "training step"
-CYCLE = "mgic_geo.kernels._cpu.diff_cycle"
+CYCLE = "mgic_geo.kernels.diff_cycle.cpu"
 KERNELS = (
     "diff_conv_forward",
     "diff_conv_backward",

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mgic_geo.errors import DataError
-from mgic_geo.graph import _backends, available_backends, knn, knn_graph
+from mgic_geo.graph import available_backends, knn, knn_graph
+from mgic_geo.kernels.neighbors import backends
 from mgic_geo.testing import random_clouds
 
 BACKENDS = [
@@ -16,7 +17,7 @@ BACKENDS = [
             name not in available_backends(), reason=f"the backend {name} is not installed"
         ),
     )
-    for name in _backends.SEARCHES
+    for name in backends.SEARCHES
 ]
 
 
@@ -97,7 +98,7 @@ def test_chunks_do_not_change_the_dense_search(dims: int, monkeypatch: pytest.Mo
     even = torch.randn(2, 30, dims)
     expected = [knn_graph(x, 5, batch, backend="dense"), knn_graph(even, 5, backend="dense")]
     for size in (1, 100, 700):
-        monkeypatch.setattr(_backends, "_DENSE_CHUNK", size)
+        monkeypatch.setattr(backends, "_DENSE_CHUNK", size)
         found = [knn_graph(x, 5, batch, backend="dense"), knn_graph(even, 5, backend="dense")]
         assert all(torch.equal(a, b) for a, b in zip(found, expected))
 
@@ -123,14 +124,14 @@ def test_automatic_choice_without_other_packages(
     dims: int, kernels: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used = []
-    for name, search in _backends.SEARCHES.items():
-        fake = _backends.SEARCHES["dense"] if name == "compiled" else search
+    for name, search in backends.SEARCHES.items():
+        fake = backends.SEARCHES["dense"] if name == "compiled" else search
         monkeypatch.setitem(
-            _backends.SEARCHES, name, lambda *a, n=name, s=fake: used.append(n) or s(*a)
+            backends.SEARCHES, name, lambda *a, n=name, s=fake: used.append(n) or s(*a)
         )
-    monkeypatch.setattr(_backends, "has_compiled", lambda: kernels)
-    monkeypatch.setattr(_backends, "has_pyg_lib", lambda: False)
-    monkeypatch.setattr(_backends, "has_torch_cluster", lambda: False)
+    monkeypatch.setattr(backends, "has_compiled", lambda: kernels)
+    monkeypatch.setattr(backends, "has_pyg_lib", lambda: False)
+    monkeypatch.setattr(backends, "has_torch_cluster", lambda: False)
     knn_graph(torch.randn(20, dims), 4)
     assert used == [expected]
     assert available_backends("cuda") == ["dense"]
@@ -157,11 +158,11 @@ def test_large_clouds_in_parts(
     kind: str, backend: str, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Distances agree with all distances in double precision, for any way to share the work."""
-    monkeypatch.setattr(_backends, "_KDTREE_CHUNK", 100)
+    monkeypatch.setattr(backends, "_KDTREE_CHUNK", 100)
     if backend == "compiled":
-        from mgic_geo.kernels import _numba_tree
+        from mgic_geo.kernels.neighbors import tree
 
-        monkeypatch.setattr(_numba_tree, "_SHARED", 200)
+        monkeypatch.setattr(tree, "_SHARED", 200)
     sizes = [700, 40, 33, 1000, 12]
     pos = torch.cat([CLOUDS[kind](size) for size in sizes])
     batch = torch.repeat_interleave(torch.arange(5), torch.tensor(sizes))
@@ -268,6 +269,6 @@ def test_k_below_one_is_named_as_it_was_given() -> None:
 
 
 def test_a_missing_backend_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_backends, "has_pyg_lib", lambda: False)
+    monkeypatch.setattr(backends, "has_pyg_lib", lambda: False)
     with pytest.raises(ValueError, match="backend = 'pyg_lib' is not available here"):
         knn_graph(torch.rand(5, 3), 2, backend="pyg_lib")

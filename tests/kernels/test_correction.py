@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mgic_geo.kernels import _dispatch, correction, correction_reference
+from mgic_geo.kernels import correction, correction_reference, dispatch
 from mgic_geo.kernels.correction import correction_backward, has_correction
 
 EPS = 1e-5
@@ -40,7 +40,7 @@ def test_equals_the_norm_of_the_map(shape: tuple[int, ...], dtype: torch.dtype) 
         torch.testing.assert_close(a, b, rtol=10 * TOLERANCE[dtype], atol=30 * TOLERANCE[dtype])
 
 
-@pytest.mark.skipif(_dispatch.fused is None, reason="no compiled kernels here")
+@pytest.mark.skipif(not dispatch.COMPILED, reason="no compiled kernels here")
 def test_some_of_these_shapes_are_compiled_and_some_are_not() -> None:
     assert {has_correction(torch.empty(1), *shape[1:]) for shape in SHAPES} == {True, False}
 
@@ -68,7 +68,7 @@ def test_first_and_second_gradients(shape: tuple[int, ...]) -> None:
 
 def test_registration_is_sound() -> None:
     args = inputs(6, 8, 4, 8, torch.float64)
-    torch.library.opcheck(correction, (*args, EPS))
+    torch.library.opcheck(correction.op, (*args, EPS))
     statistics = correction(*args, EPS)[1:]
     grad = torch.randn_like(args[0]).requires_grad_()
-    torch.library.opcheck(correction_backward, (grad, *args[1:4], *statistics, EPS))
+    torch.library.opcheck(correction_backward.op, (grad, *args[1:4], *statistics, EPS))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mgic_geo.graph import differential_operators, knn_graph
-from mgic_geo.kernels import _dispatch, derive, diff_conv, diff_conv_reference
+from mgic_geo.kernels import derive, diff_conv, diff_conv_reference, dispatch
 from mgic_geo.kernels.diff_conv import diff_conv_backward
 from mgic_geo.models import create_model
 from mgic_geo.testing import random_clouds, randomize_norms
@@ -86,9 +86,9 @@ def test_registration_is_sound() -> None:
     graph = operators(9, torch.float64)
     x = torch.randn(9, 4, dtype=torch.float64, requires_grad=True)
     mix = torch.randn(2, 7, 2, 3, dtype=torch.float64, requires_grad=True)
-    torch.library.opcheck(diff_conv, (x, mix, *graph))
+    torch.library.opcheck(diff_conv.op, (x, mix, *graph))
     grad = torch.randn(9, 6, dtype=torch.float64, requires_grad=True)
-    torch.library.opcheck(diff_conv_backward, (grad, x, mix, *graph, True, True))
+    torch.library.opcheck(diff_conv_backward.op, (grad, x, mix, *graph, True, True))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -143,8 +143,7 @@ def test_models_are_the_same_without_compiled_kernels(
         logits = model.train()(pos, batch)
         gradients = torch.autograd.grad(logits[0, 0], list(model.parameters()), allow_unused=True)
         results.append([logits, *(g for g in gradients if g is not None)])
-        monkeypatch.setattr(_dispatch, "compiled", None)
-        monkeypatch.setattr(_dispatch, "fused", None)
+        monkeypatch.setattr(dispatch, "COMPILED", False)
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
 
@@ -157,3 +156,17 @@ def test_the_environment_switches_compiled_kernels_off() -> None:
         text=True,
     )
     assert (done.stdout, done.returncode) == ("torch\n", 0), done.stderr
+
+
+def test_positions_may_be_learned() -> None:
+    """The derivatives depend on them, and so does what is mixed from these."""
+    pos, batch = random_clouds(1, 12, dtype=torch.float64)
+    edge_index = knn_graph(pos, 4, batch)
+    x = torch.randn(12, 4, dtype=torch.float64, requires_grad=True)
+    mix = torch.randn(2, 7, 2, 3, dtype=torch.float64, requires_grad=True)
+
+    def run(pos: Tensor, x: Tensor, mix: Tensor) -> Tensor:
+        return diff_conv(x, mix, *differential_operators(pos, edge_index))
+
+    assert torch.autograd.gradcheck(run, (pos.requires_grad_(), x, mix))
+    assert torch.autograd.gradgradcheck(run, (pos, x, mix), fast_mode=True)

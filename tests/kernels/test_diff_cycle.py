@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mgic_geo.graph import DifferentialOperators, differential_operators, knn_graph
 from mgic_geo.hierarchy import ChannelHierarchy
-from mgic_geo.kernels import _dispatch, diff_cycle, diff_cycle_reference
+from mgic_geo.kernels import diff_cycle, diff_cycle_reference, dispatch
 from mgic_geo.kernels.diff_cycle import diff_cycle_backward, has_diff_cycle
 from mgic_geo.nn import MGIC, DiffGCNConv, GraphBlock
 from mgic_geo.testing import random_clouds, randomize_norms
@@ -64,7 +64,7 @@ def test_equals_plain_torch(shape: tuple[int, ...], dtype: torch.dtype) -> None:
         torch.testing.assert_close(a, b, rtol=10 * close["rtol"], atol=50 * close["atol"])
 
 
-@pytest.mark.skipif(_dispatch.fused is None, reason="no compiled kernels here")
+@pytest.mark.skipif(not dispatch.COMPILED, reason="no compiled kernels here")
 def test_some_of_these_shapes_are_compiled_and_some_are_not() -> None:
     x = torch.empty(2, 1)
     compiled = [has_diff_cycle(x, inputs(*shape[1:], torch.float32)) for shape in SHAPES]
@@ -87,13 +87,13 @@ def test_first_and_second_gradients(sizes: tuple[int, ...]) -> None:
 def test_registration_is_sound() -> None:
     graph, parameters = operators(9, torch.float64), inputs(16, 4, 8, torch.float64)
     x = torch.randn(9, 16, dtype=torch.float64, requires_grad=True)
-    torch.library.opcheck(diff_cycle, (x, parameters, *graph, EPS))
+    torch.library.opcheck(diff_cycle.op, (x, parameters, *graph, EPS))
     if not has_diff_cycle(x, parameters):
         pytest.skip("no compiled kernels here")
     _, statistics, kept = diff_cycle(x, parameters, *graph, EPS)
     grad = torch.randn(9, 16, dtype=torch.float64, requires_grad=True)
     args = (grad, x, parameters, *graph, statistics, kept, EPS)
-    torch.library.opcheck(diff_cycle_backward, args, test_utils=CHECKS)
+    torch.library.opcheck(diff_cycle_backward.op, args, test_utils=CHECKS)
 
 
 def test_inputs_need_not_be_contiguous_and_stay_as_they_are() -> None:
@@ -111,12 +111,12 @@ def test_inputs_need_not_be_contiguous_and_stay_as_they_are() -> None:
     assert torch.equal(x, before[0])
 
 
-@pytest.mark.skipif(_dispatch.fused is None, reason="no compiled kernels here")
+@pytest.mark.skipif(not dispatch.COMPILED, reason="no compiled kernels here")
 @pytest.mark.parametrize("retain_graph", [False, True])
 def test_backward_lets_go_of_what_it_has_used(
     retain_graph: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kernels = importlib.import_module("mgic_geo.kernels._cpu.diff_cycle")
+    kernels = importlib.import_module("mgic_geo.kernels.diff_cycle.cpu")
     after_norm, after_conv = kernels.norm_act_backward, kernels.diff_conv_backward
     seen: list[weakref.ref[Tensor]] = []
     alive: list[bool] = []
@@ -192,7 +192,7 @@ def test_the_layer_takes_it_where_it_is_the_same(
         gradients = torch.autograd.grad(y.square().sum(), [x, *layer.parameters()])
         results.append([y, *gradients, *(b.clone().double() for b in layer.buffers())])
         monkeypatch.setattr(GraphBlock, "run_cycle", staticmethod(no_cycle))
-    assert len(calls) == (operators_used if _dispatch.fused is not None else 0)
+    assert len(calls) == (operators_used if dispatch.COMPILED else 0)
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-9)
 

@@ -78,10 +78,10 @@ def test_first_and_second_gradients(channels: int, relu: bool) -> None:
 
 def test_registration_is_sound() -> None:
     args = inputs(6, 8, torch.float64)
-    torch.library.opcheck(norm_act, (*args, EPS, True))
-    torch.library.opcheck(norm_act, (*args[:3], None, EPS, False))
+    torch.library.opcheck(norm_act.op, (*args, EPS, True))
+    torch.library.opcheck(norm_act.op, (*args[:3], None, EPS, False))
     _, mean, var = norm_act(*args, EPS, True)
-    torch.library.opcheck(norm_act_backward, (args[3], *args[:3], mean, var, EPS, True))
+    torch.library.opcheck(norm_act_backward.op, (args[3], *args[:3], mean, var, EPS, True))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from mgic_geo.kernels import (
-    _dispatch,
+    dispatch,
     grouped_pointwise,
     grouped_pointwise_reference,
 )
@@ -49,7 +49,7 @@ def test_compiled_maps_equal_plain_torch(
         torch.testing.assert_close(a, b, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * nodes)
 
 
-@pytest.mark.skipif(_dispatch.fused is None, reason="no compiled kernels here")
+@pytest.mark.skipif(not dispatch.COMPILED, reason="no compiled kernels here")
 def test_some_of_these_shapes_are_compiled_and_some_are_not() -> None:
     x = torch.empty(1)
     assert {mixes_pointwise(x, *shape[1:]) for shape in SHAPES} == {True, False}
@@ -64,9 +64,9 @@ def test_first_and_second_gradients(groups: int, size: int, out: int) -> None:
 
 def test_registration_is_sound() -> None:
     args = inputs(5, 8, 8, 4, torch.float64)
-    torch.library.opcheck(grouped_pointwise, args)
-    torch.library.opcheck(grouped_pointwise, args[:2])
-    torch.library.opcheck(grouped_pointwise_weight_grad, (args[3], args[0], 8))
+    torch.library.opcheck(grouped_pointwise.op, args)
+    torch.library.opcheck(grouped_pointwise.op, args[:2])
+    torch.library.opcheck(grouped_pointwise_weight_grad.op, (args[3], args[0], 8))
 
 
 def test_a_wrong_width_is_named() -> None:

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from mgic_geo import kernels
-from mgic_geo.kernels import _dispatch, derive, diff_conv_reference
-from mgic_geo.kernels._triton._blocks import choose_blocks
+from mgic_geo.kernels import derive, diff_conv_reference, dispatch
+from mgic_geo.kernels.gpu.blocks import choose_blocks
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
@@ -110,9 +110,8 @@ def route_to_triton(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
         asked.append(x)
         return x.dtype == torch.float32
 
-    monkeypatch.setattr(_dispatch, "fused", None)
-    monkeypatch.setattr(_dispatch, "compiled", None)
-    monkeypatch.setattr(_dispatch._triton, "use_triton", takes)
+    monkeypatch.setattr(dispatch, "COMPILED", False)
+    monkeypatch.setattr(dispatch, "_gpu_takes", takes)
     return asked
 
 
@@ -163,7 +162,12 @@ def check_diff_conv(
 
 
 def load() -> Any:
-    return importlib.import_module("mgic_geo.kernels._triton")
+    """The kernels of all operators."""
+    modules = [
+        importlib.import_module(f"mgic_geo.kernels.{name}.gpu")
+        for name in ("pointwise", "diff_conv", "neighbor_max")
+    ]
+    return SimpleNamespace(**{k: v for module in modules for k, v in vars(module).items()})
 
 
 @needs_triton
@@ -186,7 +190,7 @@ class TestKernels:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         load()
-        monkeypatch.setattr("mgic_geo.kernels._triton._launch._PROGRAMS", 2)
+        monkeypatch.setattr("mgic_geo.kernels.gpu.launch._PROGRAMS", 2)
         check_diff_conv(130, 1, 8, 8)
 
     @pytest.mark.parametrize(("groups", "size", "out"), [(3, 8, 8), (1, 40, 20)])
@@ -353,11 +357,11 @@ class TestKernels:
         assert given.sum().item() == pytest.approx(has.sum().item())
 
     def test_only_tensors_on_a_gpu_of_known_types_are_taken(self) -> None:
-        use_triton = load().use_triton
-        assert not use_triton(torch.ones(1))
+        assert dispatch.backend_for(torch.ones(1)) != "gpu"
         if DEVICE == "cuda":
-            assert all(use_triton(normal(1, dtype=t)) for t in (torch.float32, *HALF))
-            assert not use_triton(normal(1, dtype=torch.float64))
+            for dtype in (torch.float32, *HALF):
+                assert dispatch.backend_for(normal(1, dtype=dtype)) == "gpu"
+            assert dispatch.backend_for(normal(1, dtype=torch.float64)) == "torch"
 
 
 # Arguments that are 1, such as a stride, are constants to Triton, here as in a launch.
@@ -367,14 +371,14 @@ from importlib import import_module
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from mgic_geo.kernels._triton._blocks import choose_blocks
+from mgic_geo.kernels.gpu.blocks import choose_blocks
 
 INTEGERS = {"rowptr", "col", "who"}
 FLOATS = {"weight", "partial", "out"}
 FEATURES = {"x", "y", "f", "mix", "grad", "grad_x", "best"}
 
 def build(module, name, constants, features):
-    kernel = getattr(import_module(f"mgic_geo.kernels._triton.{module}"), name)
+    kernel = getattr(import_module(f"mgic_geo.kernels.{module}"), name)
     configs = getattr(kernel, "configs", [triton.Config({})])
     while not isinstance(kernel, triton.JITFunction):
         kernel = kernel.fn
@@ -394,9 +398,9 @@ def build(module, name, constants, features):
 
 features = sys.argv[2]
 precision = "ieee" if features == "fp32" else "tf32"
-build("neighbor_max", "_forward", {"NODES": 16, "LANES": 64}, features)
-build("neighbor_max", "_backward", {"NODES": 16, "LANES": 64}, features)
-build("derive", "_derive", {"NODES": 32, "LANES": 32, "channels": 1}, features)
+build("neighbor_max.gpu", "_forward", {"NODES": 16, "LANES": 64}, features)
+build("neighbor_max.gpu", "_backward", {"NODES": 16, "LANES": 64}, features)
+build("gpu.derive", "_derive", {"NODES": 32, "LANES": 32, "channels": 1}, features)
 for groups, size, out, derive in (
     (64, 8, 8, True), (3, 17, 17, True), (1, 64, 64, True), (64, 8, 4, False)
 ):
@@ -404,10 +408,10 @@ for groups, size, out, derive in (
     common |= {"stride_out": 1} | ({"groups": 1} if groups == 1 else {})
     b = choose_blocks(groups, size, out, 128)
     tile = {"SPAN": b.groups, "INPUTS": b.inputs, "OUTPUTS": b.outputs}
-    build("_mix_forward", "mix_forward", common | tile, features)
+    build("gpu.mix_forward", "mix_forward", common | tile, features)
     b = choose_blocks(groups, size, out, 32)
     tile = {"SPAN": b.groups, "INPUTS": b.inputs, "OUTPUTS": b.outputs, "GRAD_X": b.whole}
-    build("_mix_backward", "mix_backward", common | tile | {"NODES": 32}, features)
+    build("gpu.mix_backward", "mix_backward", common | tile | {"NODES": 32}, features)
 """
 
 

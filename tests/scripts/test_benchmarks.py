@@ -12,7 +12,7 @@ import torch
 
 from mgic_geo.graph import differential_operators, knn_graph
 from mgic_geo.hierarchy import ChannelHierarchy
-from mgic_geo.kernels import _dispatch
+from mgic_geo.kernels import dispatch
 from mgic_geo.nn import DiffGCNConv
 
 Part = Callable[[str], ModuleType]
@@ -161,9 +161,9 @@ def test_quick_run_writes_rows_and_pictures(
     assert "not measured" in text
 
 
-@pytest.mark.skipif(_dispatch.fused is None, reason="no compiled kernels here")
+@pytest.mark.skipif(not dispatch.COMPILED, reason="no compiled kernels here")
 def test_parts_of_a_step(part: Part, tmp_path: Path) -> None:
-    parts, cycle = part("parts"), importlib.import_module("mgic_geo.kernels._cpu.diff_cycle")
+    parts, cycle = part("parts"), importlib.import_module("mgic_geo.kernels.diff_cycle.cpu")
     before = cycle.diff_conv_forward
     bench = part("_bench").Bench(tmp_path / "rows.csv", ["parts"], quick=True)
     parts.run(bench)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mgic_geo.errors import DataError
-from mgic_geo.kernels import _dispatch
+from mgic_geo.kernels import dispatch
 from mgic_geo.transforms import farthest_point_sample
 
 
@@ -21,8 +21,8 @@ def slow_fps(pos: Tensor, num: int, first: int) -> list[int]:
 @pytest.fixture(params=["numba", "torch"])
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "torch":
-        monkeypatch.setattr(_dispatch, "compiled", None)
-    elif _dispatch.compiled is None:
+        monkeypatch.setattr(dispatch, "COMPILED", False)
+    elif not dispatch.COMPILED:
         pytest.skip("the compiled kernel needs Numba")
     return request.param
 
@@ -63,7 +63,7 @@ CLOUDS = {
 }
 
 
-@pytest.mark.skipif(_dispatch.compiled is None, reason="the compiled kernel needs Numba")
+@pytest.mark.skipif(not dispatch.COMPILED, reason="the compiled kernel needs Numba")
 @pytest.mark.parametrize("kind", CLOUDS)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_compiled_and_plain_pick_the_same(
@@ -76,7 +76,7 @@ def test_compiled_and_plain_pick_the_same(
     wishes = [(pos, 1, batch), (pos[401:], 32, batch[401:]), (pos[:400], 400, None)]
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     found = [farthest_point_sample(p, num, 3, b) for p, num, b in wishes]
-    monkeypatch.setattr(_dispatch, "compiled", None)
+    monkeypatch.setattr(dispatch, "COMPILED", False)
     expected = [farthest_point_sample(p, num, 3, b) for p, num, b in wishes]
     assert all(torch.equal(a, b) for a, b in zip(found, expected))
     assert sorted(found[2].tolist()) == list(range(400))

@@ -1,0 +1,1 @@
+"""What the compiled loops share: vector code, tiles, threads, arrays; see README.md."""

@@ -1,0 +1,64 @@
+"""A whole V-cycle of DiffGCN relaxations in plain torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from mgic_geo.kernels.correction.reference import correction_reference
+from mgic_geo.kernels.diff_conv.reference import diff_conv_reference
+from mgic_geo.kernels.norm_act.reference import norm_act_reference
+from mgic_geo.kernels.pointwise.reference import grouped_pointwise_reference
+
+# Parameters of a grid: mix, scale, shift of the relaxation; then, but for the coarsest one,
+# restriction, prolongation, scale, shift.
+_OF_GRID = 7
+
+
+def diff_cycle_reference(
+    x: Tensor,
+    parameters: Sequence[Tensor],
+    rowptr: Tensor,
+    col: Tensor,
+    weight: Tensor,
+    eps: float,
+) -> tuple[Tensor, list[Tensor]]:
+    """What :func:`~mgic_geo.kernels.diff_cycle` computes: the result, and means and variances."""
+    grids = by_grid(parameters)
+    features = [x]
+    for grid in grids[:-1]:
+        features.append(grouped_pointwise_reference(features[-1], grid[3]))
+    statistics: list[Tensor] = []
+    y, coarse = x, x
+    for fine, (mix, scale, shift, *transfer) in zip(reversed(features), reversed(grids)):
+        u = fine
+        if transfer:
+            _, up, *norm = transfer
+            u, mean, var = correction_reference(fine, y - coarse, up, norm[0], norm[1], eps)
+            statistics += [mean, var]
+        z = diff_conv_reference(u, mix, rowptr, col, weight)
+        y, mean, var = norm_act_reference(z, scale, shift, u, eps, True)
+        statistics += [mean, var]
+        coarse = fine
+    return y, statistics
+
+
+def by_grid(parameters: Sequence[Tensor]) -> list[Sequence[Tensor]]:
+    """The parameters grid by grid, the finest first."""
+    return [parameters[i : i + _OF_GRID] for i in range(0, len(parameters), _OF_GRID)]
+
+
+def diff_cycle_plain(
+    x: Tensor,
+    parameters: list[Tensor],
+    rowptr: Tensor,
+    col: Tensor,
+    weight: Tensor,
+    rowptr_t: Tensor,
+    col_t: Tensor,
+    weight_t: Tensor,
+    eps: float,
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """:func:`diff_cycle_reference`, and that nothing is kept for the backward pass."""
+    return *diff_cycle_reference(x, parameters, rowptr, col, weight, eps), []

@@ -1,0 +1,138 @@
+"""Decides which implementation takes a call: the only place that knows devices, types, transforms.
+
+A call of an operator passes two questions:
+
+1. :func:`runs_plain`, ahead of torch's dispatcher: is plain torch to do it, operation by operation?
+   Under ``vmap``, ``grad`` and the other transforms of ``torch.func``, with forward-mode tangents,
+   while ``torch.jit`` traces, for tensor subclasses with a dispatch of their own and inside of
+   :func:`plain_torch` the answer is yes: torch knows how to transform its own operations.
+2. :func:`backend_for`, inside of the registered operator, where tensors have plain memory (what is
+   fake, functional or on the meta device ends at the registered shapes): which loops run?
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+
+MODE = os.environ.get("MGIC_GEO_KERNELS", "auto")
+"""``MGIC_GEO_KERNELS``: ``"auto"``, or ``"torch"`` for plain torch everywhere."""
+
+_PLAIN_TYPES = (Tensor, nn.Parameter, nn.Buffer)
+_CPU_TYPES = (torch.float32, torch.float64)
+_GPU_TYPES = (torch.float32, torch.float16, torch.bfloat16)  # float64 is for oracles
+
+_plain_calls = 0
+
+
+@contextmanager
+def plain_torch() -> Iterator[None]:
+    """Inside, every operator of the package runs as plain torch operations.
+
+    Neither compiled loops nor registered operators: what an exporter sees are operations that any
+    engine knows, and each can be followed in a debugger. It holds for all threads of the process.
+
+    >>> import torch
+    >>> from mgic_geo.kernels import grouped_pointwise, plain_torch
+    >>> x, weight = torch.ones(3, 8), torch.ones(2, 4, 4)
+    >>> with plain_torch():
+    ...     y = grouped_pointwise(x, weight)
+    """
+    global _plain_calls
+    _plain_calls += 1
+    try:
+        yield
+    finally:
+        _plain_calls -= 1
+
+
+def runs_plain(arguments: Iterable[Any]) -> bool:
+    """Whether a call with these arguments is plain torch's, as a whole."""
+    if _plain_calls:
+        return True
+    if torch.compiler.is_compiling():
+        return torch.onnx.is_in_onnx_export()  # engines do not know our operators
+    if (
+        torch._C._get_tracing_state() is not None
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or forward_ad._current_level >= 0
+    ):
+        return True
+    return any(map(_is_strange, arguments))
+
+
+def is_plain_memory(x: Tensor) -> bool:
+    """Whether ``x`` may be read as an array: nobody traces, transforms or counts."""
+    return (
+        not torch.compiler.is_compiling()
+        and type(x) in _PLAIN_TYPES
+        and not is_in_torch_dispatch_mode()
+        and not runs_plain([x])
+    )
+
+
+def _is_strange(argument: Any) -> bool:
+    """Whether it is a tensor whose memory only its own class knows."""
+    if type(argument) in _PLAIN_TYPES or not isinstance(argument, Tensor):
+        return isinstance(argument, list) and any(map(_is_strange, argument))
+    from torch._subclasses import FakeTensor
+    from torch._subclasses.functional_tensor import FunctionalTensor
+
+    # These two come from torch's own tracers, which want the operator as one step.
+    return not isinstance(argument, (FakeTensor, FunctionalTensor))
+
+
+def backend_for(x: Tensor) -> str:
+    """``"cpu"`` or ``"gpu"`` where fused loops take tensors like ``x``, else ``"torch"``.
+
+    Args:
+        x: The operator's features.
+    """
+    if x.device.type == "cpu" and x.dtype in _CPU_TYPES and COMPILED:
+        return "cpu"
+    return "gpu" if _gpu_takes(x) else "torch"
+
+
+def _gpu_takes(x: Tensor) -> bool:
+    return TRITON and x.is_cuda and x.dtype in _GPU_TYPES
+
+
+def takes_compiled(x: Tensor) -> bool:
+    """Whether the compiled loops of the CPU take tensors like ``x``."""
+    return backend_for(x) == "cpu"
+
+
+def lanes(x: Tensor) -> int:
+    """Numbers of ``x`` in a vector register, or 0 where no compiled loops take it."""
+    return VECTOR_BYTES // x.element_size() if takes_compiled(x) else 0
+
+
+def kernel_backend() -> str:
+    """``"numba"`` or ``"torch"``: what runs on the CPU here."""
+    return "numba" if COMPILED else "torch"
+
+
+def _vector_bytes() -> int:
+    """Bytes of a vector register; 0 where no loops can be compiled."""
+    if MODE == "torch" or importlib.util.find_spec("numba") is None:
+        return 0
+    try:
+        from mgic_geo.kernels.cpu import graph, vector  # noqa: F401
+    except (ImportError, RuntimeError):  # no wheel for this platform; nowhere to cache
+        return 0
+    return vector.machine()[0]
+
+
+VECTOR_BYTES = _vector_bytes()
+COMPILED = VECTOR_BYTES > 0
+"""Whether loops for the CPU are compiled here."""
+TRITON = MODE != "torch" and importlib.util.find_spec("triton") is not None
+"""Whether GPU kernels can be compiled here."""

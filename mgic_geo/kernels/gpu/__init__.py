@@ -1,0 +1,1 @@
+"""What the GPU kernels share, in Triton; see README.md."""

@@ -1,0 +1,216 @@
+"""Nearest neighbours, neighbours within a radius, farthest points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
+
+from mgic_geo.errors import DataError
+from mgic_geo.kernels import dispatch
+from mgic_geo.kernels.neighbors import backends
+from mgic_geo.kernels.neighbors.reference import (
+    KDTREE_MAX_DIM,
+    farthest_points_reference,
+    first_points,
+    neighbor_table_reference,
+)
+from mgic_geo.kernels.operator import operator
+
+_FLOATS = (torch.float32, torch.float64)
+
+
+def available_backends(device: str | torch.device = "cpu") -> list[str]:
+    """The ``backend`` names that work here, best first for static points."""
+    on_cpu = torch.device(device).type == "cpu"
+    usable = {
+        "compiled": on_cpu and backends.has_compiled(),
+        "pyg_lib": backends.has_pyg_lib(),
+        "torch_cluster": backends.has_torch_cluster(),
+        "kdtree": on_cpu,
+        "dense": True,
+    }
+    return [name for name, works in usable.items() if works]
+
+
+@operator(neighbor_table_reference)
+def neighbor_table(
+    x: Tensor,
+    y: Tensor,
+    k: int,
+    batch_x: Tensor | None = None,
+    batch_y: Tensor | None = None,
+    clouds: int = 1,
+    radius: float | None = None,
+    own: bool = False,
+    cosine: bool = False,
+    workers: int = 0,
+    backend: str = "auto",
+) -> Tensor:
+    """For each point of ``y`` its ``k`` nearest points of ``x`` in the same cloud.
+
+    Args:
+        x: Reference points ``[N, D]``.
+        y: Query points ``[M, D]``.
+        k: Number of neighbours.
+        batch_x: Cloud of each reference point, sorted, ``[N]``.
+        batch_y: Cloud of each query point, sorted, ``[M]``.
+        clouds: Without ``batch_x`` and ``batch_y``: so many clouds of one size, one after another.
+            With them: at least so many, of which the last ones may be empty.
+        radius: Points farther away are no neighbours.
+        own: ``y`` is ``x``, and no point is its own neighbour.
+        cosine: By the angle instead of the distance.
+        workers: Threads on the CPU; 0 for as many as torch has.
+        backend: One of :func:`available_backends`, or ``"auto"``.
+
+    Returns:
+        Indices into ``x``, int64 ``[M, k]``, nearest first; -1 where there are fewer neighbours,
+        which without ``radius`` is an error.
+
+    Raises:
+        ValueError: An argument makes no sense.
+        DataError: A cloud has too few points for ``k``, or a coordinate is not finite.
+    """
+    if k < 1:
+        raise ValueError(f"k = {k}: it must be at least 1")
+    if radius is not None and not radius >= 0.0:
+        raise ValueError(f"radius = {radius}: it must not be negative")
+    if x.dim() != 2 or y.dim() != 2 or x.size(1) != y.size(1):
+        raise ValueError(f"points must be [N, D], got {list(x.shape)} and {list(y.shape)}")
+    if x.device != y.device:
+        raise ValueError(f"points lie on {x.device} and {y.device}: bring them to one device")
+    same = y is x or own
+    if not (_finite(x) and (same or _finite(y))):
+        raise DataError("points hold NaN or infinite coordinates: remove them first")
+    clouds = max(clouds, *(_clouds(batch) for batch in (batch_x, batch_y)))
+    divided = batch_x is not None or batch_y is not None
+    ptr_x = _pointers(batch_x, x.size(0), clouds, divided)
+    ptr_y = _pointers(batch_y, y.size(0), clouds, divided)
+    for i in range(clouds):
+        size = ptr_x[i + 1] - ptr_x[i]
+        if size < k + own and ptr_y[i + 1] > ptr_y[i] and radius is None:
+            raise DataError(
+                f"cloud {i} has {size} points, k = {k} needs at least {k + own}: "
+                f"use a smaller k or more points"
+            )
+    if cosine:  # on unit vectors the Euclidean order is the cosine order
+        x, y = F.normalize(x, dim=-1), F.normalize(y, dim=-1)
+    x, y = x.detach(), y.detach()
+    workers = workers or torch.get_num_threads()
+    search = _choose(backend, x)
+    if not y.size(0) or not x.size(0):
+        return torch.full((y.size(0), k), -1, device=y.device)
+    if radius is None:
+        return backends.SEARCHES[search](x, y, ptr_x, ptr_y, k, workers, own)
+    if search == "compiled":
+        return backends.compiled(x, y, ptr_x, ptr_y, k, workers, own, radius)
+    of_x, of_y = (backends.cloud_of_points(ptr, x.device) for ptr in (ptr_x, ptr_y))
+    return neighbor_table_reference(x, y, k, of_x, of_y, clouds, radius, own)
+
+
+@operator(farthest_points_reference)
+def farthest_points(pos: Tensor, num_points: int, seed: int, batch: Tensor | None = None) -> Tensor:
+    """Points picked one by one, each the farthest from those before; in double precision.
+
+    Args:
+        pos: Points ``[N, D]``.
+        num_points: Points to pick from each cloud.
+        seed: Decides the first one.
+        batch: Cloud of each point, sorted, ``[N]``.
+
+    Returns:
+        Indices, int64 ``[B * num_points]``, cloud after cloud; clouds without points are left out.
+
+    Raises:
+        DataError: A cloud has fewer points than asked for, or coordinates are not finite.
+    """
+    if pos.dim() != 2 or pos.size(0) == 0:
+        raise DataError(f"pos must be [N, D] with N >= 1, got shape {list(pos.shape)}")
+    if not _finite(pos):
+        raise DataError("pos has NaN or infinite coordinates; drop those points first")
+    if batch is not None:
+        _check_batch(batch, pos.size(0))
+    counts, first = first_points(pos, seed, batch)
+    if not 1 <= num_points <= int(counts.min()):
+        raise DataError(
+            f"cannot pick {num_points} points from a cloud of {int(counts.min())}: "
+            "ask for at least 1 and at most all"
+        )
+    if not dispatch.COMPILED or pos.device.type != "cpu":
+        return farthest_points_reference(pos, num_points, seed, batch)
+    from mgic_geo.kernels.neighbors.farthest import farthest_table
+
+    points = np.array(pos.detach().double().numpy(), order="C")
+    ptr = np.append(0, counts.cumsum(0).numpy())
+    workers = torch.get_num_threads()
+    return torch.from_numpy(farthest_table(points, ptr, first.numpy(), num_points, workers))
+
+
+@neighbor_table.register_fake
+def _(x: Tensor, y: Tensor, k: int, *_: Any, **__: Any) -> Tensor:
+    return y.new_empty(y.size(0), k, dtype=torch.int64)
+
+
+@farthest_points.register_fake
+def _(pos: Tensor, num_points: int, seed: int, batch: Tensor | None = None) -> Tensor:
+    if batch is None:
+        return pos.new_empty(num_points, dtype=torch.int64)
+    return pos.new_empty(torch.library.get_ctx().new_dynamic_size(), dtype=torch.int64)
+
+
+@register_flop_formula([neighbor_table.op.overloadpacket, farthest_points.op.overloadpacket])
+def _flops(*_: Any, **__: Any) -> int:
+    return 0
+
+
+def _choose(backend: str, x: Tensor) -> str:
+    usable = available_backends(x.device)
+    if backend == "auto":
+        low = x.size(1) <= KDTREE_MAX_DIM
+        return next(name for name in usable if low or name not in ("compiled", "kdtree"))
+    if backend not in backends.SEARCHES:
+        raise ValueError(f"backend = {backend!r}: use one of {['auto', *backends.SEARCHES]}")
+    if backend not in usable:
+        raise ValueError(f"backend = {backend!r} is not available here for {x.device.type} tensors")
+    return backend
+
+
+def _clouds(batch: Tensor | None) -> int:
+    """One more than the last cloud's number."""
+    return 0 if batch is None or not batch.numel() else int(batch[-1]) + 1
+
+
+def _pointers(batch: Tensor | None, count: int, clouds: int, divided: bool) -> Sequence[int]:
+    """First point of each cloud, and one past the last."""
+    if batch is not None:
+        _check_batch(batch, count)
+        sizes = torch.bincount(batch, minlength=clouds)
+        pointers: list[int] = F.pad(sizes.cumsum(0), (1, 0)).tolist()
+        return pointers
+    if divided:  # the other points say of which cloud they are; these are of the first
+        return [0] + [count] * clouds
+    if count % clouds:
+        raise ValueError(f"{count} points cannot be {clouds} clouds of one size")
+    return [i * (count // clouds) for i in range(clouds + 1)]
+
+
+def _check_batch(batch: Tensor, count: int) -> None:
+    if batch.numel() != count or bool((batch.diff() < 0).any()) or (count and int(batch[0]) < 0):
+        raise DataError(
+            f"batch has {batch.numel()} entries for {count} points, or is not sorted: "
+            "give each point the number of its cloud, in ascending order"
+        )
+
+
+def _finite(points: Tensor) -> bool:
+    if not points.numel():
+        return True
+    if points.device.type == "cpu" and points.dtype in _FLOATS:
+        array = points.detach().numpy()  # wakes no threads, see backends.compiled
+        return bool(np.isfinite(array.min()) and np.isfinite(array.max()))
+    return bool(torch.isfinite(torch.stack(points.aminmax())).all())
