@@ -110,7 +110,7 @@ def _model(options: Namespace) -> tuple[nn.Module, WeightsInfo]:
 def _inputs(info: WeightsInfo, options: Namespace) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
     """What calibrates, and what measures."""
     settings = {} if options.source is None else {"source": options.source}
-    points = info.num_points if info.data == "clouds" else None
+    points = info.num_points or 1024
     dataset = open_dataset(options.data, options.root, options.split, points, **settings)
     clouds = isinstance(dataset, CloudDataset)
     if clouds != (info.data == "clouds"):
@@ -150,7 +150,9 @@ def _summary(report: ExportReport) -> dict[str, Any]:
 
 def _print(report: ExportReport) -> None:
     shape = ", ".join("any" if n is None else str(n) for n in report.info.shape)
-    print(f"{report.path}: {report.format}, {report.size / 1e6:.2f} MB, {report.info.input} [{shape}]")
+    print(
+        f"{report.path}: {report.format}, {report.size / 1e6:.2f} MB, {report.info.input} [{shape}]"
+    )
     for difference in report.differences:
         print(f"  {difference}")
     if report.outside:

@@ -25,9 +25,7 @@ def save(program: ExportedProgram, path: Path, info: ExportInfo) -> list[str]:
     """
     with quiet():
         exir = require("executorch.exir", "executorch")
-        xnnpack = require(
-            "executorch.backends.xnnpack.partition.xnnpack_partitioner", "executorch"
-        )
+        xnnpack = require("executorch.backends.xnnpack.partition.xnnpack_partitioner", "executorch")
         try:
             edge = exir.to_edge_transform_and_lower(
                 program,
@@ -48,13 +46,18 @@ def save(program: ExportedProgram, path: Path, info: ExportInfo) -> list[str]:
 def operators_outside(program: Any) -> list[str]:
     """The operators of a lowered program that XNNPACK does not run, one entry a call."""
     return [
-        str(node.target)
+        name
         for node in program.graph.nodes
-        if node.op == "call_function"
-        and "delegate" not in str(node.target)
-        and "getitem" not in str(node.target)
-        and "alloc" not in str(node.target)
+        if node.op == "call_function" and "." in (name := _name(node.target))
     ]
+
+
+def _name(target: Any) -> str:
+    """``aten.add.Tensor``; calls of delegates and of Python have no dot."""
+    schema = getattr(target, "_schema", None)
+    if schema is None:
+        return ""
+    return f"{schema.name.replace('::', '.')}.{schema.overload_name or 'default'}"
 
 
 METHOD = "mgic_geo_json"

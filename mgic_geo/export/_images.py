@@ -59,7 +59,7 @@ def _replace(module: nn.Module, repeat: bool) -> None:
 
 
 class _Gate(nn.Module):
-    """Squeeze-excite with ``hardsigmoid(W x + b)`` as ``clamp(W x / 6 + (b / 6 + 1 / 2), 0, 1)``."""
+    """Squeeze-excite, ``hardsigmoid(W x + b)`` as ``clamp(W x / 6 + b / 6 + 1 / 2, 0, 1)``."""
 
     def __init__(self, module: SqueezeExcite) -> None:
         super().__init__()

@@ -8,10 +8,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from mgic_geo.export._points import RegularPointClassifier, replaced
-from mgic_geo.models import LRASPP, FusionClassifier, ImageClassifier, PointClassifier
 from mgic_geo.export._images import lower_images
+from mgic_geo.export._points import RegularPointClassifier, replaced
 from mgic_geo.export._views import DepthViews
+from mgic_geo.models import LRASPP, FusionClassifier, ImageClassifier, PointClassifier
 
 
 def lower(model: nn.Module, engine: str = "onnx") -> nn.Module:

@@ -25,6 +25,9 @@ class GroupedMap(nn.Module):
         bias: ``[C']``.
     """
 
+    weight: Tensor
+    bias: Tensor | None
+
     @torch.no_grad()
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
@@ -43,20 +46,18 @@ class GroupedMap(nn.Module):
             block[:, i, :, :, i] = own[:, i]
         block = block.reshape(self.blocks, merged * out, terms * merged * size)
         self.register_buffer("weight", block.transpose(1, 2).contiguous().squeeze(0))
-        self.bias: Tensor | None
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
 
     @classmethod
     def of(cls, layer: GroupedPointwise, norm: nn.Module | None = None) -> GroupedMap:
         """A pointwise map, and the batch norm after it."""
-        weight, bias = layer.weight, layer.bias
+        weight: Tensor = layer.weight
+        bias: Tensor | None = layer.bias
         if isinstance(norm, BatchNorm):
             scale, shift = norm.scale_and_shift()
             bias = shift if bias is None else shift + scale * bias
             weight = weight * scale.view(weight.size(0), -1, 1)
         return cls(weight.unsqueeze(2), bias)
-
-    weight: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         """Of rows ``[N, C]``, or of ``[N, T, C]``."""

@@ -32,7 +32,7 @@ def save(program: ExportedProgram, path: Path, info: ExportInfo) -> None:
         with quiet():
             made = torch.onnx.export(
                 program,
-                None,
+                (),
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=[info.input],

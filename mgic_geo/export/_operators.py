@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mgic_geo.graph.least_squares import RIDGE, _inverse
+from mgic_geo.kernels.derivatives.least_squares import RIDGE, _inverse
 
 
 def average_weights(offset: Tensor) -> Tensor:
@@ -20,7 +20,7 @@ def average_weights(offset: Tensor) -> Tensor:
 
 
 def least_squares_weights(offset: Tensor) -> Tensor:
-    """:func:`~mgic_geo.graph.least_squares.least_squares_derivatives`, ``[N, k, 6]``.
+    """:func:`~mgic_geo.kernels.derivatives.least_squares.least_squares_derivatives`, ``[N, k, 6]``.
 
     Args:
         offset: From each node to its neighbours, ``[N, k, 3]``.

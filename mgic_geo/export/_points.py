@@ -25,18 +25,18 @@ class RegularGraph(NamedTuple):
     """Neighbours of every node, all as many, and what the layers need of them.
 
     Args:
-        index: Rows of the neighbours in ``[B * n, C]``, int64 ``[B * n * K]``.
+        rows: Rows of the neighbours in ``[B * n, C]``, int64 ``[B * n * K]``.
         degree: :math:`K`; with ``weight`` the node itself is the last of them.
         weight: ``[B * n, 7, K]``, features and the six derivatives, or None.
     """
 
-    index: Tensor
+    rows: Tensor
     degree: int
     weight: Tensor | None
 
     def gather(self, x: Tensor) -> Tensor:
         """The neighbours' rows of ``x [B * n, C]`` as ``[B * n, K, C]``."""
-        return x.index_select(0, self.index).view(-1, self.degree, x.size(1))
+        return x.index_select(0, self.rows).view(-1, self.degree, x.size(1))
 
 
 def nearest(pos: Tensor, k: int) -> Tensor:

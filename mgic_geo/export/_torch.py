@@ -32,7 +32,7 @@ def trace(model: nn.Module, example: Tensor, dynamic: Sequence[int] = ()) -> Exp
             message names the layer.
     """
     name = type(model).__name__
-    shapes = ({axis: Dim.DYNAMIC for axis in dynamic},) if dynamic else None
+    shapes = (dict.fromkeys(dynamic, Dim.DYNAMIC),) if dynamic else None
     try:
         with torch.no_grad():
             program = torch.export.export(model, (example,), dynamic_shapes=shapes)

@@ -181,7 +181,12 @@ def _describe(model: nn.Module, engine: str, info: WeightsInfo | None) -> Export
     classes = info.classes if info else tuple(str(i) for i in range(num_classes))
     if info is None:
         info = WeightsInfo(type(model).__name__, {}, classes, task=_task(model))
-    common = dict(model=info.model, task=info.task, classes=classes, version=__version__)
+    common = {
+        "model": info.model,
+        "task": info.task,
+        "classes": classes,
+        "version": __version__,
+    }
     if info.data == "clouds":
         points = info.num_points or _POINTS
         shape = (one, points if one else None, 3)
@@ -194,7 +199,7 @@ def _describe(model: nn.Module, engine: str, info: WeightsInfo | None) -> Export
             num_points=points,
             min_points=least,
         )
-    side = info.image_size or getattr(model, "input_size", 64)
+    side: int | tuple[int, int] = info.image_size or getattr(model, "input_size", 64)
     height, width = (side, side) if isinstance(side, int) else side
     free = info.data == "masks" and engine != "executorch"
     sizes: tuple[int | None, ...] = (None, None) if free else (height, width)

@@ -31,10 +31,10 @@ def quantize_onnx(source: Path, target: Path, samples: Tensor) -> None:
     """
     onnx = require("onnx", "onnx")
     require("onnxruntime", "onnx")
-    from onnxruntime import quantization as q
-    from onnxruntime.quantization.shape_inference import quant_pre_process
+    q = require("onnxruntime.quantization", "onnx")
+    preparation = require("onnxruntime.quantization.shape_inference", "onnx")
 
-    class Reader(q.CalibrationDataReader):  # type: ignore[misc]  # it has no types
+    class Reader(q.CalibrationDataReader):  # type: ignore[misc, name-defined]
         def __init__(self, name: str) -> None:
             self.batches: Iterator[Tensor] = iter(samples.split(1))
             self.name = name
@@ -45,7 +45,7 @@ def quantize_onnx(source: Path, target: Path, samples: Tensor) -> None:
 
     prepared = target.with_suffix(".prepared.onnx")
     with quiet():
-        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        preparation.quant_pre_process(source, prepared, skip_symbolic_shape=True)
         model = onnx.load(prepared)
         constants = {tensor.name for tensor in model.graph.initializer}
         moving = [
