@@ -8,6 +8,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -199,7 +200,7 @@ def _describe(model: nn.Module, engine: str, info: WeightsInfo | None) -> Export
             num_points=points,
             min_points=least,
         )
-    side: int | tuple[int, int] = info.image_size or getattr(model, "input_size", 64)
+    side: Any = info.image_size or getattr(model, "input_size", 64)
     height, width = (side, side) if isinstance(side, int) else side
     free = info.data == "masks" and engine != "executorch"
     sizes: tuple[int | None, ...] = (None, None) if free else (height, width)

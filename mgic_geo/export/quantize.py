@@ -34,7 +34,7 @@ def quantize_onnx(source: Path, target: Path, samples: Tensor) -> None:
     q = require("onnxruntime.quantization", "onnx")
     preparation = require("onnxruntime.quantization.shape_inference", "onnx")
 
-    class Reader(q.CalibrationDataReader):  # type: ignore[misc, name-defined]
+    class Reader(q.CalibrationDataReader):  # type: ignore[name-defined]
         def __init__(self, name: str) -> None:
             self.batches: Iterator[Tensor] = iter(samples.split(1))
             self.name = name

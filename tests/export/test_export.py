@@ -19,6 +19,8 @@ from mgic_geo.models import WeightsInfo, create_model
 from mgic_geo.testing import randomize_norms
 
 Needs = Callable[[str], None]
+# An export and its check take seconds each: two engines in every run, the others with the slow.
+ALL = [pytest.param(s, marks=[pytest.mark.slow] if s in (".pte", ".xml") else []) for s in SUFFIXES]
 POINTS = WeightsInfo("mgic_diffgcn", {"k": 6}, ("a", "b", "c"), 64)
 IMAGES = WeightsInfo("mgic_resnet56", {}, ("a", "b"), task="images", image_size=32)
 
@@ -27,7 +29,7 @@ def _points(**options: int) -> nn.Module:
     return randomize_norms(create_model("mgic_diffgcn", num_classes=3, k=6, width=32, **options))
 
 
-@pytest.mark.parametrize("suffix", list(SUFFIXES))
+@pytest.mark.parametrize("suffix", ALL)
 def test_point_network_with_its_neighbours(
     suffix: str, tmp_path: Path, pos: Tensor, needs: Needs
 ) -> None:
@@ -54,8 +56,9 @@ def test_point_network_with_its_neighbours(
         np.testing.assert_allclose(exported(pos.numpy()[:1, :30]), expected, atol=1e-5)
         with pytest.raises(DataError, match=r"has 12 points; its network needs 14"):
             exported(pos.numpy()[:, :12])
-        with pytest.raises(Exception, match=r"(?i)k|range|topk|fail"):  # the engine itself says no
-            exported._run(np.ascontiguousarray(pos.numpy()[:, :6]))
+        if suffix != ".xml":  # OpenVINO takes what it gets; the others say no by themselves
+            with pytest.raises(Exception, match="(?i)k|range"):
+                exported._run(np.ascontiguousarray(pos.numpy()[:, :6]))
     beside = json.loads((tmp_path / f"model{suffix}.json").read_text())
     assert beside["classes"] == ["a", "b", "c"]
     assert beside["preprocessing"][1] == "subtract their mean"
@@ -64,7 +67,7 @@ def test_point_network_with_its_neighbours(
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("suffix", list(SUFFIXES))
+@pytest.mark.parametrize("suffix", ALL)
 def test_image_network(suffix: str, tmp_path: Path, needs: Needs) -> None:
     needs(SUFFIXES[suffix])
     model = create_model("mgic_resnet56", num_classes=2, width=8, coarsest=8).eval()
@@ -205,6 +208,7 @@ def test_damaged_description(text: str) -> None:
         ExportInfo.from_json(text, "model.onnx")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".onnx", ".pte", ".xml"])
 def test_int8(suffix: str, tmp_path: Path, pos: Tensor, needs: Needs) -> None:
     needs(SUFFIXES[suffix])
