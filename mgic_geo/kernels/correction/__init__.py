@@ -18,6 +18,13 @@ from mgic_geo.kernels.dispatch import takes_compiled
 from mgic_geo.kernels.operator import operator
 from mgic_geo.kernels.pointwise import mixes_pointwise
 
+__all__ = [
+    "correction",
+    "correction_backward",
+    "correction_reference",
+    "has_correction",
+]
+
 
 def has_correction(delta: Tensor, groups: int, size: int, out: int) -> bool:
     """Whether :func:`correction` has compiled kernels for these groups."""

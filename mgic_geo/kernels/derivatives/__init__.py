@@ -15,6 +15,12 @@ from mgic_geo.kernels.derivatives.reference import Operators, derivative_operato
 from mgic_geo.kernels.dispatch import takes_compiled
 from mgic_geo.kernels.operator import operator
 
+__all__ = [
+    "FITS",
+    "derivative_operators",
+    "derivative_operators_reference",
+]
+
 FITS = ("average", "least_squares")
 
 

@@ -15,6 +15,13 @@ from mgic_geo.kernels.diff_cycle.reference import by_grid, diff_cycle_plain, dif
 from mgic_geo.kernels.dispatch import is_readable, lanes, runs_plain
 from mgic_geo.kernels.operator import operator
 
+__all__ = [
+    "diff_cycle",
+    "diff_cycle_backward",
+    "diff_cycle_reference",
+    "has_diff_cycle",
+]
+
 # Larger groups are left to matrix products; as in diff_conv.
 _LARGEST_GROUP = 64
 

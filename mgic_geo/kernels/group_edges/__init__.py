@@ -13,6 +13,11 @@ from mgic_geo.kernels.dispatch import reads_indices
 from mgic_geo.kernels.group_edges.reference import group_edges_reference
 from mgic_geo.kernels.operator import operator
 
+__all__ = [
+    "group_edges",
+    "group_edges_reference",
+]
+
 
 def _check_shape(edge_index: Tensor) -> None:
     if edge_index.dim() != 2 or edge_index.size(0) != 2:

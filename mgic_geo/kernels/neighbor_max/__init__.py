@@ -16,6 +16,12 @@ from mgic_geo.kernels.neighbor_max.reference import (
 )
 from mgic_geo.kernels.operator import operator
 
+__all__ = [
+    "neighbor_max",
+    "neighbor_max_grad",
+    "neighbor_max_reference",
+]
+
 
 def _check(x: Tensor, rowptr: Tensor, col: Tensor) -> None:
     if x.dim() != 2:

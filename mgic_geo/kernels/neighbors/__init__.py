@@ -22,6 +22,14 @@ from mgic_geo.kernels.neighbors.reference import (
 )
 from mgic_geo.kernels.operator import operator
 
+__all__ = [
+    "available_backends",
+    "farthest_points",
+    "farthest_points_reference",
+    "neighbor_table",
+    "neighbor_table_reference",
+]
+
 _FLOATS = (torch.float32, torch.float64)
 
 

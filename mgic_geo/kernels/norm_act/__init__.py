@@ -13,6 +13,13 @@ from mgic_geo.kernels.dispatch import lanes
 from mgic_geo.kernels.norm_act.reference import norm_act_backward_reference, norm_act_reference
 from mgic_geo.kernels.operator import operator
 
+__all__ = [
+    "has_norm_act",
+    "norm_act",
+    "norm_act_backward",
+    "norm_act_reference",
+]
+
 
 def has_norm_act(y: Tensor) -> bool:
     """Whether :func:`norm_act` has a compiled kernel for ``y``."""

@@ -17,6 +17,13 @@ from mgic_geo.kernels.pointwise.reference import (
     weight_grad_reference,
 )
 
+__all__ = [
+    "grouped_pointwise",
+    "grouped_pointwise_reference",
+    "grouped_pointwise_weight_grad",
+    "mixes_pointwise",
+]
+
 # Larger groups are left to matrix products.
 _LARGEST_GROUP = 32
 
