@@ -55,7 +55,7 @@ def build(name: str) -> tuple[nn.Module, Tensor]:
         return randomize_norms(model).eval(), torch.randn(2, 3, side, side)
     options: dict[str, Any] = {"width": 16, "k": 5, "coarsest": 8, "group_size": 4}
     if name not in POINTS:
-        options = {"point_options": options, "image": "resnet20", "image_size": 16}
+        options = {"point_options": options, "image": "resnet20", "view_size": 16, "num_views": 2}
     model = create_model(name, num_classes=3, **options)
     return randomize_norms(model).double().eval(), torch.rand(2, 24, 3, dtype=torch.float64)
 
