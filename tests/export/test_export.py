@@ -76,7 +76,7 @@ def test_image_network(suffix: str, tmp_path: Path, needs: Needs) -> None:
     exported = load_exported(report.path)
     x = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
-        np.testing.assert_allclose(exported(x.numpy()), model(x).numpy(), atol=1e-4)
+        np.testing.assert_allclose(exported(x.numpy()), model(x).numpy(), rtol=1e-5)
     with pytest.raises(DataError, match="takes"):
         exported(np.zeros((1, 3, 32, 48), np.float32))
 
