@@ -32,6 +32,13 @@ def message(error: BaseException) -> str:
     return str(error)
 
 
+def one_line(error: BaseException) -> str:
+    """The same in one line, and what kind of error it is where it is none of ours."""
+    text = " ".join(message(error).split())
+    expected = isinstance(error, ValueError | OSError | ImportError)
+    return text if expected and text else f"{type(error).__name__}: {text}".removesuffix(": ")
+
+
 def percent(share: float | None) -> str:
     """A share as a percentage; a dash for none."""
     return "-" if share is None or share != share else f"{100.0 * share:.2f} %"

@@ -1,8 +1,9 @@
-"""Classify meshes and clouds (OFF, PLY, OBJ, STL, PCD, XYZ, NPY, NPZ), images, or their pixels.
+"""Classify meshes and clouds, images, or their pixels.
 
-The weights say which. Each shape is sampled, centred and scaled to the unit sphere. With weights of
-segmentation a picture shows the classes of an image's pixels. A file that cannot be used is named,
-and the others are classified all the same.
+The weights say which. Shapes are OFF, PLY, OBJ, STL, glTF, GLB, PCD, XYZ, PTS, TXT, CSV, LAS, LAZ,
+HDF5, NPY or NPZ, each also with .gz. Each is sampled, centred and scaled to the unit sphere. With
+weights of segmentation a picture shows the classes of an image's pixels. A file that cannot be used
+is named, and the others are classified all the same.
 """
 
 from __future__ import annotations
@@ -10,27 +11,14 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import numpy as np
-import torch
 from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
+from mgic_geo import inference
 from mgic_geo.cli._images import classify_file, most_likely, segment_file
-from mgic_geo.cli._output import message, percent, print_json
+from mgic_geo.cli._output import one_line, percent, print_json
 from mgic_geo.cli._weights import add_weights_arguments, load_weights
-from mgic_geo.datasets import sample_points
-from mgic_geo.io import Mesh, read_cloud_or_mesh
 from mgic_geo.models import WeightsInfo
-from mgic_geo.training import predict_logits
-from mgic_geo.transforms import normalize_sphere
-
-# Rotations that put the named axis up; a front towards +z, usual where y is up, turns to -y, as in
-# ModelNet.
-_UPRIGHT = {
-    "x": ((0, 0, -1), (0, 1, 0), (1, 0, 0)),
-    "y": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
-    "z": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
-}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -42,7 +30,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="points to sample (default: as trained, or all of a smaller cloud)",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampling")
-    parser.add_argument("--up", choices=list(_UPRIGHT), default="z", help="axis that points up")
+    parser.add_argument(
+        "--up", choices=list(inference.UPRIGHT), default="z", help="axis that points up"
+    )
     parser.add_argument(
         "--out", metavar="FOLDER", help="for pictures of segmentation (default: beside the image)"
     )
@@ -58,8 +48,9 @@ def run(options: Namespace) -> int:
     for file in options.files:
         try:
             result = predict(model, info, file, options)
-        except (ValueError, OSError, ImportError) as error:
-            text = message(error) if file in message(error) else f"{file}: {message(error)}"
+        except Exception as error:  # whatever a file does to a reader, the others come after it
+            text = one_line(error)
+            text = text if file in text else f"{file}: {text}"
             print(f"mgic-geo: {text}", file=sys.stderr)
             result, failed = {"file": file, "error": text}, True
         results.append(result)
@@ -80,20 +71,23 @@ def _line(result: dict[str, Any]) -> str:
 
 
 def _classify(model: nn.Module, info: WeightsInfo, file: str, options: Namespace) -> dict[str, Any]:
-    shape = read_cloud_or_mesh(file)
-    count = options.num_points
-    if count is None:
-        count = info.num_points
-        if not isinstance(shape, Mesh) and len(shape) < count:
-            count = len(shape)
-            print(
-                f"mgic-geo: {file}: has {count} points, the weights were trained on "
-                f"{info.num_points}; all are used, the result is less certain",
-                file=sys.stderr,
-            )
-    points = sample_points(shape, count, seed=options.seed, name=file)
-    upright = points @ np.array(_UPRIGHT[options.up], points.dtype).T
-    pos = normalize_sphere(torch.from_numpy(upright))
-    best = most_likely(predict_logits(model, pos[None], options.device)[0], info.classes)
-    kind = "mesh" if isinstance(shape, Mesh) else "cloud"
-    return {"file": file, **best, "kind": kind, "num_points": count}
+    found = inference.predict(
+        file,
+        (model, info),
+        num_points=options.num_points,
+        seed=options.seed,
+        up=options.up,
+        device=options.device,
+    )
+    if options.num_points is None and found.num_points < info.num_points:
+        print(
+            f"mgic-geo: {file}: has {found.num_points} points, the weights were trained on "
+            f"{info.num_points}; all are used, the result is less certain",
+            file=sys.stderr,
+        )
+    return {
+        "file": file,
+        **most_likely(found.logits, info.classes),
+        "kind": found.kind,
+        "num_points": found.num_points,
+    }

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from mgic_geo.io import atomic_write, file_lock
+from mgic_geo.io import atomic_write, file_lock, remove_leftovers
+from mgic_geo.io.tensors import tensors_as_bytes
 
 _T = TypeVar("_T")
 _VERSION = 1  # goes up when the same settings give other points
@@ -63,6 +63,7 @@ def build_once(
             # another process may have built it while this one waited
             found = None if force else load(path)
             if found is None:
+                remove_leftovers(path.parent, path.name)
                 found = build()
                 save(path, found)
     return found
@@ -82,7 +83,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], **values: Any) -> No
     """Writes tensors and JSON values, all or nothing."""
     metadata = {key: json.dumps(value) for key, value in values.items()}
     with atomic_write(path) as file:
-        file.write(save(dict(tensors), metadata))
+        file.write(tensors_as_bytes(tensors, metadata))
 
 
 def load_cache(path: Path) -> SampledClouds | None:

@@ -14,9 +14,11 @@ from mgic_geo.datasets.furniture import Furniture10
 from mgic_geo.datasets.images._files import SUFFIXES as IMAGE_SUFFIXES
 from mgic_geo.datasets.modelnet import ModelNet10
 from mgic_geo.errors import DataError
+from mgic_geo.io import shape_suffix
 
 NAMED_DATASETS = ("furniture10", "modelnet10", *IMAGE_DATASETS)
 
+_LISTS = (".txt", ".csv")
 _LOOKED_AT = 2000  # files that tell a folder of shapes from one of images
 
 
@@ -30,7 +32,7 @@ def open_dataset(
     """Opens a data set of point clouds or of images by its name, or a user's own files.
 
     Names of clouds are ``furniture10`` and ``modelnet10``, of images ``cifar10``, ``cifar100``,
-    ``imagenet``, ``camvid`` and ``cityscapes``. An NPZ file or a folder of shapes becomes
+    ``imagenet``, ``camvid`` and ``cityscapes``. An NPZ or HDF5 file or a folder of shapes becomes
     :class:`PointClouds`; a zip or a folder of images :class:`ImageFolder`, or, with ``images/``
     and ``labels/`` in it, :class:`SegmentationFolder`. Of images, the classes of CIFAR-10 at
     32 x 32 pixels and the file names of CamVid are recognised, too.
@@ -77,6 +79,8 @@ def is_image_data(data: str) -> bool:
     if data in NAMED_DATASETS or not source.is_dir():
         return data in IMAGE_DATASETS or source.suffix.lower() == ".zip"
     files = (name for _, _, names in os.walk(source, followlinks=True) for name in names)
-    first = [Path(name).suffix.lower() for name in islice(files, _LOOKED_AT)]
-    # shapes may lie beside images of their textures
-    return not any(s in SUFFIXES for s in first) and any(s in IMAGE_SUFFIXES for s in first)
+    first = [shape_suffix(name) for name in islice(files, _LOOKED_AT)]
+    # shapes may lie beside images of their textures, and images beside lists in text
+    return not any(s in SUFFIXES and s not in _LISTS for s in first) and any(
+        s in IMAGE_SUFFIXES for s in first
+    )

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -156,7 +157,9 @@ def _sample_chunk(tasks: Sequence[SamplingTask]) -> list[_Result]:
 
 def _sample_file(task: SamplingTask) -> _Result:
     try:
-        shape = read_cloud_or_mesh(task.file)
+        with warnings.catch_warnings():  # of points that are nowhere, a line for each of thousands
+            warnings.filterwarnings("ignore", ".*are left out", UserWarning)
+            shape = read_cloud_or_mesh(task.file)
         return sample_points(shape, task.num_points, task.sampling, task.seed, task.file)
     except (DataError, OSError) as error:
         return error

@@ -8,8 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mgic_geo.errors import DataError
+from mgic_geo.io import shape_suffix
+from mgic_geo.io.text import looks_like_points
 
-SUFFIXES = (".off", ".ply", ".obj", ".stl", ".pcd", ".xyz", ".npy", ".npz")
+# Of files that differ only in it, the first is taken: meshes, then exact clouds, then text.
+SUFFIXES = (
+    *(".off", ".ply", ".obj", ".stl", ".glb", ".gltf", ".pcd", ".xyz", ".npy", ".npz"),
+    *(".las", ".laz", ".h5", ".hdf5", ".pts", ".txt", ".csv"),
+)
+
+
+_TEXT = (".txt", ".csv")
 
 
 @dataclass(frozen=True)
@@ -65,12 +74,15 @@ def find_shapes(
     for label, name in enumerate(known):
         files: dict[str, Path] = {}
         for file in sorted((folder / name / (split or "")).glob("*")):
-            suffix = file.suffix.lower()
+            suffix = shape_suffix(file)
             if suffix not in suffixes or file.name.startswith(".") or not file.is_file():
                 continue
-            other = files.setdefault(file.stem, file)
-            if suffixes.index(suffix) < suffixes.index(other.suffix.lower()):
-                files[file.stem] = file
+            if file.suffix.lower() in _TEXT and not _holds_points(file):
+                continue  # notes
+            stem = file.name[: file.name.lower().rindex(suffix)]
+            other = files.setdefault(stem, file)
+            if suffixes.index(suffix) < suffixes.index(shape_suffix(other)):
+                files[stem] = file
         shapes += [ShapeFile(stem, label, name, file) for stem, file in sorted(files.items())]
     if not shapes:
         place = f"<class>/{split}/" if split else "<class>/"
@@ -78,3 +90,8 @@ def find_shapes(
             f"{folder}: no shapes in it; they belong into {place}, as {', '.join(suffixes)}"
         )
     return known, shapes
+
+
+def _holds_points(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return looks_like_points(opened.read(1 << 12))

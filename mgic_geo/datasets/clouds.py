@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,9 @@ from mgic_geo.datasets._sampling import (
 from mgic_geo.datasets._tree import SUFFIXES, ShapeFile, find_shapes
 from mgic_geo.datasets._unzip import zip_digest
 from mgic_geo.errors import DataError
-from mgic_geo.io import load_clouds_npz
+from mgic_geo.io import load_clouds_h5, load_clouds_npz
+from mgic_geo.io.hdf5 import SUFFIXES as HDF5_SUFFIXES
+from mgic_geo.io.hdf5 import hdf5_files
 
 
 class PointClouds(CloudDataset):
@@ -42,8 +44,9 @@ class PointClouds(CloudDataset):
 
     Args:
         source: A folder ``<class>/*`` (or ``<class>/<split>/*``) of meshes and clouds in any format
-            of :func:`mgic_geo.io.read_cloud_or_mesh`, or one NPZ as
-            :func:`mgic_geo.io.load_clouds_npz` reads it.
+            of :func:`mgic_geo.io.read_cloud_or_mesh` (points that are nowhere are left out); or one
+            NPZ as :func:`mgic_geo.io.load_clouds_npz` reads it; or HDF5, a file or a folder of
+            them, as :func:`mgic_geo.io.load_clouds_h5` does.
         root: Where sampled clouds are kept, under ``processed/``, one file for each combination of
             settings and file names and sizes; several processes may share it. :obj:`None` keeps
             none. (Of an NPZ only farthest-point samples are kept: the rest is as fast as a cache.)
@@ -96,9 +99,15 @@ class PointClouds(CloudDataset):
             "seed": seed,
         }
         names: tuple[str, ...]
-        if source.suffix.lower() == ".npz":
-            cacheable, fingerprint = sampling == "fps", zip_digest(source)
-            clouds = relabel(select_split(load_clouds_npz(source), split, source), classes, source)
+        if source.suffix.lower() == ".npz" or _is_hdf5(source):
+            if source.suffix.lower() == ".npz":
+                fingerprint, found = zip_digest(source), load_clouds_npz(source)
+            else:
+                files = hdf5_files(source)
+                fingerprint = _fingerprint((file.name, file) for file in files)
+                found = load_clouds_h5(source, split if len(files) > 1 else None)
+            cacheable = sampling == "fps"
+            clouds = relabel(select_split(found, split, source), classes, source)
             names = clouds.classes
 
             def build() -> SampledClouds:
@@ -134,12 +143,23 @@ class PointClouds(CloudDataset):
 
 
 def _tree_fingerprint(shapes: Sequence[ShapeFile]) -> str:
+    return _fingerprint((f"{s.class_name}/{s.file.name}", s.file) for s in shapes)
+
+
+def _fingerprint(files: Iterable[tuple[str, Path]]) -> str:
     """Of names and sizes, so that a tree that moved keeps its cache."""
     digest = hashlib.sha256()
-    for shape in shapes:
-        line = f"{shape.class_name}/{shape.file.name} {shape.file.stat().st_size}\n"
-        digest.update(line.encode())
+    for name, file in files:
+        digest.update(f"{name} {file.stat().st_size}\n".encode())
     return digest.hexdigest()
+
+
+def _is_hdf5(source: Path) -> bool:
+    """Whether it is a file, or a folder of files alone, in the layout of HDF5 archives."""
+    if not source.is_dir():
+        return source.suffix.lower() in HDF5_SUFFIXES
+    folders = any(entry.is_dir() and not entry.name.startswith(".") for entry in source.iterdir())
+    return not folders and bool(hdf5_files(source))
 
 
 def _collect(

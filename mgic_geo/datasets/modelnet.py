@@ -13,7 +13,7 @@ from mgic_geo.datasets._tree import class_folders
 from mgic_geo.datasets._unzip import unpack_zip, zip_digest
 from mgic_geo.datasets.clouds import PointClouds
 from mgic_geo.errors import DataError
-from mgic_geo.io import file_lock
+from mgic_geo.io import file_lock, remove_leftovers
 
 MODELNET10_CLASSES = (
     "bathtub",
@@ -165,5 +165,6 @@ def _unpacked(archive: Path, raw: Path, suffixes: Sequence[str], progress: bool 
     if not target.is_dir():
         with file_lock(raw / ".unpack.lock"):
             if not target.is_dir():
+                remove_leftovers(raw, name)
                 unpack_zip(archive, target, suffixes, _FOLDER, progress)
     return _tree(target)

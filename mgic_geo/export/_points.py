@@ -55,15 +55,6 @@ def nearest(pos: Tensor, k: int) -> Tensor:
     return found[:, :, :k]
 
 
-def deal(pos: Tensor, parts: int) -> Tensor:
-    """``[B, n, 3]`` as ``[B * parts, n // parts, 3]``, in turn; the last few points sit out."""
-    if parts == 1:
-        return pos
-    size = pos.size(1) // parts
-    dealt = pos[:, : size * parts].reshape(-1, size, parts, 3).transpose(1, 2)
-    return dealt.reshape(-1, size, 3)
-
-
 class RegularPointClassifier(nn.Module):
     """A :class:`~mgic_geo.models.PointClassifier` of plain operators, from ``pos [B, n, 3]``.
 
@@ -78,11 +69,11 @@ class RegularPointClassifier(nn.Module):
 
     def forward(self, pos: Tensor) -> Tensor:
         model = self.model
-        pos = deal(pos, model.parts)
-        graph = self.graph(pos)
-        x = model.forward_features(pos, operators=graph)  # type: ignore[arg-type]
+        dealt = model._deal(pos, None)
+        clouds = pos if dealt is None else dealt.pos
+        x = model.forward_features(clouds, operators=self.graph(clouds))  # type: ignore[arg-type]
         logits = model.forward_head(x)
-        return logits.unflatten(0, (-1, model.parts)).mean(dim=1) if model.parts > 1 else logits
+        return logits if dealt is None else dealt.mean(logits)
 
     def graph(self, pos: Tensor) -> RegularGraph | Scales:
         """The graph of the points, or a near and a far one."""

@@ -191,7 +191,7 @@ def _describe(model: nn.Module, engine: str, info: WeightsInfo | None) -> Export
     if info.data == "clouds":
         points = info.num_points or _POINTS
         shape = (one, points if one else None, 3)
-        least = int(getattr(model, "min_points", 1)) * _parts(model)
+        least = int(getattr(model, "min_points", 1))
         return ExportInfo(
             **common,  # type: ignore[arg-type]
             shape=shape,
@@ -220,10 +220,6 @@ def _task(model: nn.Module) -> str:
 
     kinds = {PointClassifier: "points", FusionClassifier: "fusion", LRASPP: "segmentation"}
     return next((task for kind, task in kinds.items() if isinstance(model, kind)), "images")
-
-
-def _parts(model: nn.Module) -> int:
-    return int(getattr(getattr(model, "point", model), "parts", 1))
 
 
 class _Folder:
@@ -282,8 +278,7 @@ def _compare(
     random = random_inputs(about, 2, size, seed=1)
     done = [compare("random inputs", model, exported, random)]
     if about.data == "clouds" and about.shape[1] is None:
-        parts = _parts(model)
-        other = max(about.min_points, size // 2 // parts * parts)
+        other = max(about.min_points, size // 2)
         done.append(
             compare(
                 f"random clouds of {other} points",

@@ -110,7 +110,8 @@ class _Torch(ExportedModel):
                 return None
         files = {name: ""}
         program = torch.export.load(self.path, extra_files=files)
-        self._module = program.module()
+        # torch takes a size that may be 1 for one that is not; the graph is right for both
+        self._module = program.module(check_guards=False)
         if threads is not None:
             torch.set_num_threads(threads)
         return files[name]

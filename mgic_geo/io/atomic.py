@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import IO, Any
 from mgic_geo.errors import DataError
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+# as atomic_write and unpack_zip name them
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{12}\.tmp")
 
 
 @contextmanager
@@ -59,3 +63,23 @@ def atomic_write(
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: str | os.PathLike[str], name: str | None = None) -> None:
+    """Deletes the temporary files and folders that a killed process left behind.
+
+    To be called where no other process writes into the folder, or holding the lock of ``name``.
+
+    Args:
+        folder: The folder; it need not exist.
+        name: Only what was to become this file.
+    """
+    folder = Path(folder)
+    for path in list(folder.iterdir()) if folder.is_dir() else []:
+        found = _TEMPORARY.fullmatch(path.name)
+        if found is None or name not in (None, found["name"]):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

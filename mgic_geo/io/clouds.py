@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +55,26 @@ def load_clouds_npz(path: str | os.PathLike[str]) -> Clouds:
             )
         points, label = arrays["points"], arrays["label"]
         texts = {key: _texts(arrays[key], key, path) for key in _TEXTS if key in arrays.files}
+    return checked_clouds(points, label, texts, path)
 
+
+def checked_clouds(
+    points: NDArray,
+    label: NDArray,
+    texts: Mapping[str, tuple[str, ...]],
+    path: str | os.PathLike[str],
+) -> Clouds:
+    """The data set of these arrays, where they fit each other.
+
+    Args:
+        points: ``[M, n, 3]``.
+        label: ``[M]``.
+        texts: ``classes``, and, if they are known, ``name`` and ``split`` of each cloud.
+        path: What the message calls it.
+
+    Raises:
+        DataError: Shapes, labels or coordinates are not as they should be.
+    """
     if points.ndim != 3 or points.shape[2] != 3 or points.dtype.kind not in "fiu":
         raise _wrong(path, "points", "numbers of shape [clouds, points, 3]", points)
     if not points.size:

@@ -38,7 +38,12 @@ def read_off(path: str | os.PathLike[str]) -> Mesh:
         DataError: It is no OFF file, is truncated, or its mesh is unusable.
         OSError: It cannot be opened.
     """
-    data = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf")
+    return parse_off(Path(path).read_bytes(), path).check(path)
+
+
+def parse_off(data: bytes, path: str | os.PathLike[str]) -> Mesh:
+    """The mesh of an OFF file; not yet checked."""
+    data = data.removeprefix(b"\xef\xbb\xbf")
     if b"#" in data:
         data = _COMMENT.sub(b"", data)
     data = data.lstrip()
@@ -62,7 +67,7 @@ def read_off(path: str | os.PathLike[str]) -> Mesh:
         mesh = mesh or _any_form(body, num_vertices, num_faces, plain=not header["prefix"])
     except (ValueError, OverflowError) as error:
         raise DataError(f"{path}: not a readable OFF file: {error}") from None
-    return mesh.check(path)
+    return mesh
 
 
 def _numbers(text: bytes) -> NDArray[np.float64]:

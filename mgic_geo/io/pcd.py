@@ -10,37 +10,59 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mgic_geo.errors import DataError
-from mgic_geo.io.cloud import check_cloud
+from mgic_geo.io._guard import reading
+from mgic_geo.io.cloud import OnNan, PointCloud, cloud_of_fields
 
 _MAX_HEADER_LINES = 64
+_KEPT = ("x", "y", "z", "normal_x", "normal_y", "normal_z", "rgb", "rgba")
 
 
-def read_pcd(path: str | os.PathLike[str]) -> NDArray[np.float64]:
+def read_pcd(path: str | os.PathLike[str], on_nan: OnNan = "drop") -> NDArray[np.float64]:
     """Reads the positions of a PCD file: ASCII, binary or compressed binary.
 
     The fields ``x``, ``y`` and ``z`` may stand anywhere among others and have any numeric type.
 
     Args:
         path: The file.
+        on_nan: What becomes of points where a depth camera saw nothing, see
+            :meth:`PointCloud.check`.
 
     Returns:
         Points ``[N, 3]`` in the file's units.
 
     Raises:
-        DataError: It is no PCD file, is truncated, or has NaN or infinite positions.
+        DataError: It is no PCD file, is truncated, or has no positions that are finite.
         OSError: It cannot be opened.
     """
     data = Path(path).read_bytes()
-    try:
-        header, start = _header(data)
-        dtype, count = _layout(header)
-        points = _READERS[header["DATA"][0].lower()](data[start:], dtype, count)
-    except KeyError as error:
-        raise DataError(f"{path}: not a PCD file that can be read: no or unknown {error}") from None
-    except (ValueError, TypeError, IndexError, struct.error) as error:
-        raise DataError(f"{path}: not a PCD file that can be read: {error}") from None
-    return check_cloud(points, path)
+    with reading(path, "PCD"):
+        cloud = parse_pcd(data, path)
+    return cloud.check(path, on_nan).points
+
+
+def parse_pcd(data: bytes, path: str | os.PathLike[str]) -> PointCloud:
+    """The cloud of a PCD file with its normals and colours; not yet checked."""
+    header, start = _header(data)
+    for name in ("FIELDS", "SIZE", "TYPE", "DATA"):
+        if not header.get(name):
+            raise ValueError(f"there is no {name} in its header")
+    dtype, count = _layout(header)
+    encoding = header["DATA"][0].lower()
+    if encoding not in _READERS:
+        raise ValueError(f"its DATA is {encoding!r}, not one of {', '.join(_READERS)}")
+    columns = _READERS[encoding](data[start:], dtype, count)
+    packed = columns.pop("rgb", columns.pop("rgba", None))
+    if packed is not None:
+        columns |= _unpack_colors(packed)
+    return cloud_of_fields(list(columns), columns.__getitem__, path)
+
+
+def _unpack_colors(packed: NDArray) -> dict[str, NDArray]:
+    """Red, green and blue are bytes of one number, of type F, U or I."""
+    if packed.dtype.itemsize != 4:
+        packed = packed.astype(np.float32)
+    bits = packed.view(np.uint32)
+    return {name: bits >> shift & 255 for name, shift in (("r", 16), ("g", 8), ("b", 0))}
 
 
 def _header(data: bytes) -> tuple[dict[str, list[str]], int]:
@@ -65,10 +87,12 @@ def _layout(header: dict[str, list[str]]) -> tuple[np.dtype, int]:
     for axis in "xyz":
         if axis not in names:
             raise ValueError(f"there is no field {axis!r} among {' '.join(names)}")
+    if min(repeats) < 0:
+        raise ValueError("a COUNT is negative")
     # padding fields are all called "_", so every field gets a name of its own
     fields = [
         (
-            name if name in "xyz" else f"{name}_{i}",
+            name if name in _KEPT and names.index(name) == i else f"{name}_{i}",
             f"<{kind.lower()}{size}",
             (repeat,) if repeat != 1 else (),
         )
@@ -80,11 +104,14 @@ def _layout(header: dict[str, list[str]]) -> tuple[np.dtype, int]:
         count = int(header["POINTS"][0])
     else:
         count = int(header["WIDTH"][0]) * int(header["HEIGHT"][0])
+    if count < 0:
+        raise ValueError(f"it announces {count} points")
     return np.dtype(fields), count
 
 
-def _xyz(records: NDArray[np.void]) -> NDArray[np.float64]:
-    return np.stack([records[axis].astype(np.float64) for axis in "xyz"], axis=1)
+def _columns(records: NDArray[np.void]) -> dict[str, NDArray]:
+    kept = [name for name in records.dtype.names or () if name in _KEPT]
+    return {name: np.ascontiguousarray(records[name]) for name in kept}
 
 
 def _need(have: int, need: int, what: str) -> None:
@@ -92,25 +119,29 @@ def _need(have: int, need: int, what: str) -> None:
         raise ValueError(f"it is truncated: {need} {what} are announced, {have} follow")
 
 
-def _read_ascii(body: bytes, dtype: np.dtype, count: int) -> NDArray[np.float64]:
+def _read_ascii(body: bytes, dtype: np.dtype, count: int) -> dict[str, NDArray]:
     rows = body.split()
     width = sum(max(1, int(np.prod(dtype[name].shape))) for name in dtype.names or ())
     _need(len(rows) // width, count, "points")
     table = np.array(rows[: count * width], dtype="S").reshape(count, width)
-    column, columns = 0, []
+    column = 0
+    columns: dict[str, NDArray] = {}
     for name in dtype.names or ():
-        if name in "xyz":
-            columns.append((name, column))
+        if name in ("rgb", "rgba") and dtype[name].kind in "ui":
+            columns[name] = table[:, column].astype(np.int64).astype(np.uint32)
+        elif name in _KEPT:
+            values = table[:, column].astype(np.float64)
+            columns[name] = values.astype(np.float32) if name in ("rgb", "rgba") else values
         column += max(1, int(np.prod(dtype[name].shape)))
-    return table[:, [column for _, column in sorted(columns)]].astype(np.float64)
+    return columns
 
 
-def _read_binary(body: bytes, dtype: np.dtype, count: int) -> NDArray[np.float64]:
+def _read_binary(body: bytes, dtype: np.dtype, count: int) -> dict[str, NDArray]:
     _need(len(body), count * dtype.itemsize, "bytes")
-    return _xyz(np.frombuffer(body, dtype, count))
+    return _columns(np.frombuffer(body, dtype, count))
 
 
-def _read_compressed(body: bytes, dtype: np.dtype, count: int) -> NDArray[np.float64]:
+def _read_compressed(body: bytes, dtype: np.dtype, count: int) -> dict[str, NDArray]:
     packed, size = struct.unpack_from("<II", body)
     _need(len(body) - 8, packed, "bytes")
     _need(size, count * dtype.itemsize, "bytes")
@@ -120,7 +151,7 @@ def _read_compressed(body: bytes, dtype: np.dtype, count: int) -> NDArray[np.flo
     for name in dtype.names or ():
         records[name] = np.frombuffer(plain, dtype[name], count, at)
         at += count * dtype[name].itemsize
-    return _xyz(records)
+    return _columns(records)
 
 
 def _lzf_decompress(packed: bytes, size: int) -> bytes:

@@ -2,34 +2,115 @@
 
 from __future__ import annotations
 
-import io
+import gzip
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mgic_geo._optional import require
 from mgic_geo.errors import DataError
-from mgic_geo.io.arrays import open_npz, read_array
-from mgic_geo.io.cloud import check_cloud
+from mgic_geo.io._guard import reading
+from mgic_geo.io.arrays import parse_npy, parse_npz
+from mgic_geo.io.cloud import OnNan, PointCloud, cloud_of_array
+from mgic_geo.io.hdf5 import parse_hdf5
+from mgic_geo.io.las import parse_las
 from mgic_geo.io.mesh import Mesh
-from mgic_geo.io.off import read_off
-from mgic_geo.io.pcd import read_pcd
+from mgic_geo.io.meshes import parse_with_trimesh
+from mgic_geo.io.off import parse_off
+from mgic_geo.io.pcd import parse_pcd
+from mgic_geo.io.text import parse_text
+
+_GZIP = ".gz"
 
 
-def read_cloud_or_mesh(path: str | os.PathLike[str]) -> Mesh | NDArray[np.float64]:
-    """Reads a shape by the suffix of its file.
+class _Format(NamedTuple):
+    """How a format is read, and by which libraries of the extra ``mesh``."""
 
-    ``.off`` and ``.stl`` are meshes, ``.ply`` and ``.obj`` are meshes if they have faces and clouds
-    otherwise, ``.pcd``, ``.xyz``, ``.npy`` and ``.npz`` are clouds. PLY, OBJ and STL need the extra
-    ``mesh``. An NPZ holds the cloud as ``points``, ``pos`` or its only array; arrays are read
-    without pickle.
+    parse: Callable[[bytes, Path], Mesh | PointCloud]
+    needs: tuple[str, ...] = ()
+
+
+_FORMATS: dict[str, _Format] = {
+    ".off": _Format(parse_off),
+    ".pcd": _Format(parse_pcd),
+    ".npy": _Format(parse_npy),
+    ".npz": _Format(parse_npz),
+    **dict.fromkeys((".xyz", ".txt", ".csv", ".pts"), _Format(parse_text)),
+    **{
+        f".{kind}": _Format(partial(parse_with_trimesh, kind=kind), ("trimesh",))
+        for kind in ("ply", "obj", "stl", "glb", "gltf")
+    },
+    ".las": _Format(parse_las, ("laspy",)),
+    ".laz": _Format(parse_las, ("laspy", "lazrs")),
+    **dict.fromkeys((".h5", ".hdf5"), _Format(parse_hdf5, ("h5py",))),
+}
+#: Suffixes of the formats that are read; each may be followed by ``.gz``.
+SHAPE_SUFFIXES = tuple(_FORMATS)
+
+
+def shape_suffix(path: str | os.PathLike[str]) -> str:
+    """The suffix that says the format, small, without that of gzip."""
+    path = Path(path)
+    suffix = path.suffix.lower()
+    return Path(path.stem).suffix.lower() if suffix == _GZIP else suffix
+
+
+def read_shape(path: str | os.PathLike[str], on_nan: OnNan = "drop") -> Mesh | PointCloud:
+    """Reads a shape by the suffix of its file, with the normals and colours of a cloud.
+
+    ``.off``, ``.stl``, ``.glb`` and ``.gltf`` are meshes, ``.ply`` and ``.obj`` are meshes if they
+    have faces and clouds otherwise. ``.pcd``, ``.npy``, ``.npz``, ``.xyz``, ``.txt``, ``.csv``,
+    ``.pts``, ``.las``, ``.laz``, ``.h5`` and ``.hdf5`` are clouds. Any of them may be compressed
+    (``.ply.gz``). Those that are not of NumPy, text, OFF or PCD need the extra ``mesh``. An NPZ
+    holds the cloud as ``points``, ``pos`` or its only array; arrays are read without pickle, may
+    have fields x, y and z, and hold a point in each row.
 
     Args:
         path: The file.
+        on_nan: What becomes of points of a cloud with NaN or infinite positions, which depth
+            cameras write where they see nothing: ``"drop"`` leaves them out, with one warning that
+            says how many; ``"raise"`` refuses the cloud.
+
+    Returns:
+        The checked :class:`Mesh` or :class:`PointCloud`.
+
+    Raises:
+        DataError: The suffix is unknown, or the content is unusable.
+        ImportError: The extra is not installed.
+        OSError: The file cannot be opened.
+    """
+    path = Path(path)
+    suffix = shape_suffix(path)
+    if suffix not in _FORMATS:
+        raise DataError(
+            f"{path}: unknown format {suffix or path.suffix!r}; known are "
+            f"{', '.join(sorted(_FORMATS))}"
+        )
+    parse, needs = _FORMATS[suffix]
+    for module in needs:
+        require(module, extra="mesh")
+    data = path.read_bytes()
+    if path.suffix.lower() == _GZIP:
+        with reading(path, "gzip"):
+            data = gzip.decompress(data)
+    with reading(path, suffix[1:].upper(), needs):
+        shape = parse(data, path)
+    return shape.check(path) if isinstance(shape, Mesh) else shape.check(path, on_nan)
+
+
+def read_cloud_or_mesh(
+    path: str | os.PathLike[str], on_nan: OnNan = "drop"
+) -> Mesh | NDArray[np.float64]:
+    """Reads a shape as :func:`read_shape` does, of a cloud the positions alone.
+
+    Args:
+        path: The file.
+        on_nan: As for :func:`read_shape`.
 
     Returns:
         The checked :class:`Mesh`, or the points as float64 ``[N, 3]``.
@@ -39,77 +120,49 @@ def read_cloud_or_mesh(path: str | os.PathLike[str]) -> Mesh | NDArray[np.float6
         ImportError: The extra is not installed.
         OSError: The file cannot be opened.
     """
-    path = Path(path)
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(
-            f"{path}: unknown format {path.suffix!r}; known are {', '.join(sorted(_READERS))}"
-        )
-    return reader(path)
+    shape = read_shape(path, on_nan)
+    return shape if isinstance(shape, Mesh) else shape.points
 
 
-def _read_with_trimesh(path: Path) -> Mesh | NDArray[np.float64]:
-    trimesh = require("trimesh", extra="mesh")
-    data, kind = path.read_bytes(), path.suffix[1:].lower()
-    try:  # from memory: no texture or material file beside it is looked for
-        scene = trimesh.load_scene(io.BytesIO(data), file_type=kind, process=False)
-        parts: list[Any] = scene.dump(concatenate=False)
-    except Exception as error:  # its readers raise whatever a damaged file makes them raise
-        raise DataError(
-            f"{path}: not a readable {kind.upper()} file ({type(error).__name__}: {error})"
-        ) from error
-    vertices, faces, offset = [], [], 0
-    for part in parts:
-        vertices.append(np.asarray(part.vertices, np.float64).reshape(-1, 3))
-        faces.append(np.asarray(getattr(part, "faces", ()), np.int64).reshape(-1, 3) + offset)
-        offset += len(vertices[-1])
-    points = np.concatenate(vertices) if vertices else np.empty((0, 3))
-    triangles = np.concatenate(faces) if faces else np.empty((0, 3), np.int64)
-    if len(points) and not len(triangles) and kind != "stl":
-        return check_cloud(points, path)
-    return Mesh(points, triangles).check(path)
+def as_shape(shape: Any, on_nan: OnNan = "drop", name: str = "shape") -> Mesh | PointCloud:
+    """Takes what holds a shape in Python for one.
+
+    Args:
+        shape: A path, an array or tensor ``[N, >= 3]``, a :class:`Mesh` or :class:`PointCloud`, a
+            ``torch_geometric.data.Data`` (a mesh if it has ``face``), an
+            ``open3d.geometry.PointCloud`` or ``TriangleMesh``, or a ``trimesh.Trimesh``.
+        on_nan: As for :func:`read_shape`.
+        name: What an error message calls it.
+
+    Raises:
+        DataError: It is none of these, or unusable.
+    """
+    if isinstance(shape, str | os.PathLike):
+        return read_shape(shape, on_nan)
+    pos, points, vertices = (_numbers(shape, key) for key in ("pos", "points", "vertices"))
+    if isinstance(shape, Mesh | PointCloud):
+        found: Mesh | PointCloud = shape
+    elif pos is not None:  # Data of PyG
+        face, normals = _numbers(shape, "face"), _numbers(shape, "normal")
+        found = PointCloud(pos, normals) if face is None else Mesh(pos, face.T.astype(np.int64))
+    elif points is not None:  # PointCloud of Open3D, whose attributes are empty where there is none
+        normals, colors = (_numbers(shape, key) for key in ("normals", "colors"))
+        found = PointCloud(points, *(
+            None if part is None or len(part) != len(points) else part for part in (normals, colors)
+        ))  # fmt: skip
+    elif vertices is not None:
+        faces = _numbers(shape, "faces")
+        faces = _numbers(shape, "triangles") if faces is None else faces  # of Open3D
+        found = Mesh(vertices, np.asarray(() if faces is None else faces, np.int64))
+    else:
+        found = cloud_of_array(_array(shape), name)
+    return found.check(name) if isinstance(found, Mesh) else found.check(name, on_nan)
 
 
-def _read_xyz(path: Path) -> NDArray[np.float64]:
-    text = path.read_bytes().decode("utf-8", "replace").replace(",", " ").replace(";", " ")
-    lines = [line.split("#")[0].split("//")[0].split(None, 3)[:3] for line in text.splitlines()]
-    rows = [line for line in lines if line]
-    if not rows:
-        raise DataError(f"{path}: an empty cloud; at least one line 'x y z' is needed")
-    try:
-        return check_cloud(np.array(rows, dtype=np.float64), path)
-    except DataError:
-        raise
-    except ValueError:  # worth a second pass: which line is it?
-        bad = next(i for i, line in enumerate(lines, 1) if line and not _is_point(line))
-        shown = " ".join(lines[bad - 1])[:40]
-        raise DataError(f"{path}: line {bad} is not 'x y z' but {shown!r}") from None
+def _numbers(shape: Any, key: str) -> NDArray[np.float64] | None:
+    value = getattr(shape, key, None)
+    return None if value is None or callable(value) else _array(value).astype(np.float64)
 
 
-def _is_point(line: list[str]) -> bool:
-    try:
-        return np.array(line, dtype=np.float64).shape == (3,)
-    except ValueError:
-        return False
-
-
-def _read_npz(path: Path) -> NDArray[np.float64]:
-    with open_npz(path) as arrays:
-        names: list[str] = [name for name in ("points", "pos") if name in arrays.files]
-        names = names or (arrays.files if len(arrays.files) == 1 else [])
-        if not names:
-            raise DataError(
-                f"{path}: which array is the cloud? It has {', '.join(arrays.files) or 'none'}; "
-                "call it 'points'"
-            )
-        return check_cloud(arrays[names[0]], path)
-
-
-_READERS: dict[str, Callable[[Path], Mesh | NDArray[np.float64]]] = {
-    ".off": read_off,
-    ".pcd": read_pcd,
-    ".xyz": _read_xyz,
-    ".npy": lambda path: check_cloud(read_array(path), path),
-    ".npz": _read_npz,
-    **dict.fromkeys((".ply", ".obj", ".stl"), _read_with_trimesh),
-}
+def _array(value: Any) -> NDArray[Any]:
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)

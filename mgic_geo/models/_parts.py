@@ -2,33 +2,94 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor
 
+MAX_PARTS = 16
 
-def deal(pos: Tensor, batch: Tensor | None, parts: int) -> tuple[Tensor, Tensor | None]:
-    """Deals the points of each cloud out to ``parts`` clouds in turn.
+
+class Dealt(NamedTuple):
+    """Parts of clouds, as clouds.
+
+    Args:
+        pos: Points of the parts, ``[N, 3]``, or ``[B * p, m, 3]`` where all clouds have one size.
+        batch: Part of each point, None in the second case.
+        counts: Number of parts of each cloud ``[B]``, or one for all.
+    """
+
+    pos: Tensor
+    batch: Tensor | None
+    counts: Tensor | int
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean over the parts of each cloud, ``[parts, C]`` to ``[clouds, C]``."""
+        if not isinstance(self.counts, Tensor):
+            return values.view(values.size(0) // self.counts, self.counts, -1).mean(dim=1)
+        clouds = torch.arange(len(self.counts), device=values.device)
+        owner = clouds.repeat_interleave(self.counts, output_size=values.size(0))
+        total = values.new_zeros(len(self.counts), values.size(1)).index_add_(0, owner, values)
+        return total / self.counts[:, None]
+
+
+def deal(pos: Tensor, batch: Tensor | None, part_size: int, max_parts: int) -> Dealt:
+    r"""Deals the points of each cloud out in turn, to as many parts as its size asks for.
+
+    A cloud of :math:`n` points becomes :math:`p = \operatorname{clamp}(\lfloor n / s + 1/2
+    \rfloor, 1, p_{\max})` parts of :math:`\lfloor n / p \rfloor` points, the first point to the
+    first part and so on; the last :math:`n \bmod p` points sit out.
+
+    Without ``batch`` there is arithmetic on sizes alone, so that a number of points that is a
+    symbol stays one in an export.
 
     Args:
         pos: ``[N, 3]`` or ``[B, n, 3]``.
         batch: Cloud of each point, sorted, ``[N]``.
-        parts: How many.
-
-    Returns:
-        ``pos`` and ``batch`` of ``B * parts`` clouds, those of one beside each other.
+        part_size: Points :math:`s` that a part should have.
+        max_parts: Largest number of parts.
     """
-    if parts == 1:
-        return pos, batch
-    if pos.dim() == 3:
-        size, count = pos.shape[:2]
-        if count % parts == 0:
-            dealt = pos.unflatten(1, (-1, parts)).transpose(1, 2)
-            return dealt.reshape(size * parts, count // parts, 3), None
-        batch = torch.arange(size, device=pos.device).repeat_interleave(count)
-        pos = pos.flatten(0, 1)
-    elif batch is None:
-        batch = torch.zeros(len(pos), dtype=torch.long, device=pos.device)
-    assert batch is not None
-    place = torch.arange(len(pos), device=pos.device) - torch.searchsorted(batch, batch)
-    part, order = (batch * parts + place % parts).sort(stable=True)
-    return pos[order], part
+    if batch is None:
+        pos = pos if pos.dim() == 3 else pos[None]
+        clouds, count, dim = pos.shape
+        parts = torch.sym_max(1, torch.sym_min(max_parts, _halves(count, part_size)))
+        size = count // parts
+        # numbers of points, not views: of those an export asks for sizes that it cannot decide
+        place = torch.arange(size * parts, device=pos.device)
+        # as tensors: ONNX has no operators on sizes
+        rows, turns = (
+            torch.scalar_tensor(n, dtype=torch.long, device=pos.device) for n in (size, parts)
+        )
+        dealt = pos.index_select(1, place % rows * turns + place // rows)
+        return Dealt(dealt.view(clouds * parts, size, dim), None, parts)
+    counts = torch.bincount(batch)
+    parts = _halves(counts, part_size).clamp(1, max_parts)
+    first_point, first_part = counts.cumsum(0) - counts, parts.cumsum(0) - parts
+    place = torch.arange(len(batch), device=batch.device) - first_point[batch]
+    own = parts[batch]
+    part = first_part[batch] + place % own
+    kept = (place < counts[batch] // own * own).nonzero().flatten()
+    part, order = part[kept].sort(stable=True)
+    return Dealt(pos[kept[order]], part, parts)
+
+
+def _halves(count: Any, part_size: int) -> Any:
+    """``count / part_size``, rounded to the nearest whole number, halves up."""
+    return (2 * count + part_size) // (2 * part_size)
+
+
+def follow_points(model_args: Mapping[str, Any], num_points: int) -> dict[str, Any]:
+    """Options of a model in which ``parts``, a fixed number once, is the size of a part.
+
+    Args:
+        model_args: Options of a model, those of its point network under ``point_options``.
+        num_points: Points a cloud that the number was chosen for.
+    """
+    args = dict(model_args)
+    if isinstance(args.get("point_options"), Mapping):
+        args["point_options"] = follow_points(args["point_options"], num_points)
+    parts = args.pop("parts", 1)
+    if isinstance(parts, int) and parts > 1:
+        args.setdefault("part_size", max(round(num_points / parts), 1))
+    return args

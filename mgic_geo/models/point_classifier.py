@@ -11,7 +11,7 @@ from torch_geometric.nn import global_max_pool, global_mean_pool
 
 from mgic_geo.graph import Neighborhoods, differential_operators, knn_graph
 from mgic_geo.graph.operators import check_fit
-from mgic_geo.models._parts import deal
+from mgic_geo.models._parts import MAX_PARTS, Dealt, deal
 from mgic_geo.nn import MGIC, MLP, DenseBlock, DiffGCNConv, GraphBlock
 from mgic_geo.nn.graph_block import Graph
 
@@ -57,10 +57,13 @@ class PointClassifier(nn.Module):
         dilation: The last three G-convs take every ``dilation``-th of the ``k * dilation`` nearest
             neighbours, and so see farther at the same cost, as in `DeepGCNs
             <https://arxiv.org/abs/1904.03751>`_.
-        parts: In eval mode, deal the points of a cloud out to so many clouds, the first to the
-            first and so on, and take the mean of their logits: as many judgements at the work of
-            one, each on a graph as coarse as that of a training step that sees ``1 / parts`` of the
-            points. The order of the points must be random then, as it is after sampling.
+        part_size: In eval mode, deal the points of a cloud out to clouds of about so many points,
+            the first to the first and so on, and take the mean of their logits: many judgements at
+            the work of one, each on a graph as coarse as that of a training step that sees as many
+            points. The order of the points must be random then, as it is after sampling. A cloud of
+            :math:`n` points has :math:`n` over this number of parts, rounded and at least one. None
+            judges it whole.
+        max_parts: Largest number of parts, which grow beyond it.
         fit: How :func:`~mgic_geo.graph.differential_operators` takes derivatives, where the graph
             convolutions need them.
 
@@ -87,16 +90,24 @@ class PointClassifier(nn.Module):
         pool: str = "max",
         dilation: int = 1,
         embedding_groups: int = 1,
-        parts: int = 1,
+        part_size: int | None = None,
+        max_parts: int = MAX_PARTS,
         fit: str = "average",
     ) -> None:
         super().__init__()
         embedding = width if embedding is None else embedding
         sizes = {"width": width, "k": k, "embedding": embedding, "dilation": dilation}
-        sizes["parts"] = parts
+        sizes |= {"max_parts": max_parts} | ({} if part_size is None else {"part_size": part_size})
         for name, value in sizes.items():
             if value < 1:
                 raise ValueError(f"{name} = {value}: it must be at least 1")
+        least = k * dilation + 1
+        if part_size is not None and 3 * part_size // 4 < least:
+            raise ValueError(
+                f"part_size = {part_size}: parts of {3 * part_size // 4} points may come of it, "
+                f"and k = {k} with dilation = {dilation} needs {least}; use "
+                f"{-(-4 * least // 3)} or more"
+            )
         if num_classes < 0:
             raise ValueError(f"num_classes = {num_classes}: it must not be negative")
         check_fit(fit)
@@ -109,7 +120,8 @@ class PointClassifier(nn.Module):
         self.aggregate = aggregate
         self.pool = pool
         self.dilation = dilation
-        self.parts = parts
+        self.part_size = part_size
+        self.max_parts = max_parts
         self.fit = fit
 
         def relaxation(channels: int, groups: int) -> nn.Module:
@@ -216,29 +228,38 @@ class PointClassifier(nn.Module):
         Args:
             pos: ``[N, 3]`` or ``[B, n, 3]``.
             batch: Cloud of each point, sorted, ``[N]``.
-            edge_index: The graph ``[2, E]``. Not with ``parts`` in eval mode.
+            edge_index: The graph ``[2, E]``. Not with ``part_size`` in eval mode.
             operators: What :meth:`prepare` returned for this geometry, as :meth:`deal` gives it.
 
         Raises:
             ValueError: A graph of a whole cloud that is judged in parts.
         """
-        in_parts = self.parts > 1 and not self.training
-        if in_parts and edge_index is not None:
+        dealt = self._deal(pos, batch)
+        if dealt is None:
+            features = self.forward_features(pos, batch, edge_index, operators)
+            return self.forward_head(features, batch)
+        if edge_index is not None:
             raise ValueError(
-                f"parts = {self.parts} builds a graph for each part: leave edge_index away"
+                f"part_size = {self.part_size} builds a graph for each part: leave edge_index away"
             )
-        pos, batch = self.deal(pos, batch)
-        logits = self.forward_head(self.forward_features(pos, batch, edge_index, operators), batch)
-        return logits.unflatten(0, (-1, self.parts)).mean(dim=1) if in_parts else logits
+        pos, batch, _ = dealt
+        features = self.forward_features(pos, batch, None, operators)
+        return dealt.mean(self.forward_head(features, batch))
 
     def deal(self, pos: Tensor, batch: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """The clouds that are judged: those given, or in eval mode the ``parts`` of each.
+        """The clouds that are judged: those given, or in eval mode their parts.
 
         Args:
             pos: ``[N, 3]`` or ``[B, n, 3]``.
             batch: Cloud of each point, sorted, ``[N]``.
 
         Returns:
-            ``pos`` and ``batch`` of ``B * parts`` clouds, those of one beside each other.
+            ``pos`` and ``batch`` of the parts, those of one cloud beside each other.
         """
-        return (pos, batch) if self.training else deal(pos, batch, self.parts)
+        dealt = self._deal(pos, batch)
+        return (pos, batch) if dealt is None else (dealt.pos, dealt.batch)
+
+    def _deal(self, pos: Tensor, batch: Tensor | None) -> Dealt | None:
+        if self.training or self.part_size is None:
+            return None
+        return deal(pos, batch, self.part_size, self.max_parts)

@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
 from mgic_geo.errors import CheckpointError
 from mgic_geo.io import atomic_write
+from mgic_geo.io.tensors import tensors_as_bytes
+from mgic_geo.models._parts import follow_points
 from mgic_geo.models.registry import TASKS, create_model
 
 _FORMAT = "mgic_geo-1"
@@ -98,7 +99,7 @@ def save_weights(path: str | os.PathLike[str], model: nn.Module, info: WeightsIn
             metadata[name] = json.dumps(getattr(info, name))
     state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     with atomic_write(path, "wb") as file:
-        file.write(save(state, metadata=metadata))
+        file.write(tensors_as_bytes(state, metadata))
 
 
 def read_weights_info(path: str | os.PathLike[str]) -> WeightsInfo:
@@ -118,11 +119,12 @@ def read_weights_info(path: str | os.PathLike[str]) -> WeightsInfo:
         size, task = json.loads(meta.get("image_size", "null")), meta.get("task", WeightsInfo.task)
         if task not in TASKS:
             raise ValueError(f"task = {task!r}")
+        num_points = int(meta["num_points"])
         return WeightsInfo(
             meta["model"],
-            json.loads(meta["model_args"]),
+            follow_points(json.loads(meta["model_args"]), num_points),
             tuple(json.loads(meta["classes"])),
-            int(meta["num_points"]),
+            num_points,
             task,
             None if size is None else int(size),
             _colours(meta, "mean", WeightsInfo.mean),

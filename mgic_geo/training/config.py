@@ -14,6 +14,7 @@ import yaml
 from mgic_geo.errors import MgicGeoError
 from mgic_geo.io import atomic_write
 from mgic_geo.models import model_task
+from mgic_geo.models._parts import follow_points
 from mgic_geo.training.image_config import ImageConfig
 
 # Options of a point model; models of another task get all of theirs by `model_options`.
@@ -201,14 +202,14 @@ class TrainConfig:
         """
         own = {name: getattr(self, name) for name in _POINT_OPTIONS}
         if model_task(self.model) == "points":
-            return {**own, **self.model_options}
+            return follow_points({**own, **self.model_options}, self.num_points)
         for name, value in own.items():
             if value != getattr(type(self), name):
                 raise MgicGeoError(
                     f"{name} = {value}: {self.model} is no point model; if it has such an option, "
                     f"set it by --model_options.{name} {value}"
                 )
-        return dict(self.model_options)
+        return follow_points(self.model_options, self.num_points)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], **changes: Any) -> TrainConfig:

@@ -13,6 +13,7 @@ from accelerate.utils import DataLoaderConfiguration, broadcast_object_list
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from mgic_geo.errors import CheckpointError
 from mgic_geo.models import create_model
 from mgic_geo.models.weights import load_state, save_weights
 from mgic_geo.training.config import TrainConfig
@@ -78,6 +79,7 @@ def train(config: TrainConfig, splits: Splits[Any] | None = None) -> TrainResult
     trainer.resume()
     if accelerator.is_main_process:
         run.start()
+        trainer.write_files()
     accelerator.wait_for_everyone()
     while trainer.epoch < config.last_epoch:
         trainer.run_epoch()
@@ -111,18 +113,26 @@ class _Trainer:
         self.scheduler = make_schedule(self.optimizer, config, steps)
         self.epoch = 0
         self.best = -1.0
+        self.best_epoch = 0
         self.rows: list[dict[str, float]] = []
 
     def resume(self) -> None:
         state = self.run.load_state()
         if state is None:
             return
-        load_state(self.bare, self.run.path / "last.safetensors")
+        try:
+            self.bare.load_state_dict(state["model"])
+        except RuntimeError:
+            raise CheckpointError(
+                f"{self.run.state_path}: weights of another model; was {self.config.model} changed "
+                "since the run began?"
+            ) from None
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.epoch, self.best, self.rows = state["epoch"], state["best"], state["rows"]
+        self.best_epoch = state["best_epoch"]
 
     @property
     def judged(self) -> nn.Module:
@@ -196,21 +206,30 @@ class _Trainer:
         self.rows, self.best = broadcast_object_list([self.rows, self.best])
 
     def _save(self, score: float) -> None:
-        info = self.task.info
-        save_weights(self.run.path / "last.safetensors", self.bare, info)
         if score > self.best:
-            self.best = score
-            save_weights(self.run.path / "best.safetensors", self.judged, info)
-        columns = ["epoch", "train_loss", "train_accuracy", *self.task.scores.columns()]
-        self.run.write_metrics(self.rows, [*columns, "lr", "seconds"])
+            self.best, self.best_epoch = score, self.epoch
         self.run.save_state(
             epoch=self.epoch,
             best=self.best,
+            best_epoch=self.best_epoch,
             rows=self.rows,
+            model=self.bare.state_dict(),
             optimizer=self.optimizer.state_dict(),
             scheduler=self.scheduler.state_dict(),
             average=None if self.average is None else self.average.state_dict(),
         )
+        self.write_files()
+
+    def write_files(self) -> None:
+        """Writes what follows from the state: weights and metrics of the epoch that it is of."""
+        if not self.epoch:
+            return
+        info = self.task.info
+        save_weights(self.run.path / "last.safetensors", self.bare, info)
+        if self.best_epoch == self.epoch:
+            save_weights(self.run.path / "best.safetensors", self.judged, info)
+        columns = ["epoch", "train_loss", "train_accuracy", *self.task.scores.columns()]
+        self.run.write_metrics(self.rows, [*columns, "lr", "seconds"])
 
     def finish(self) -> TrainResult:
         load_state(self.bare, self.run.path / "best.safetensors")

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from mgic_geo.errors import CheckpointError
-from mgic_geo.io import atomic_write
+from mgic_geo.io import atomic_write, remove_leftovers
 from mgic_geo.training.config import TrainConfig
 
 # What may differ when a run goes on: where and how, but nothing that changes its result.
@@ -23,7 +23,9 @@ _FREE = {"resume", "out", "root", "stop_after", "compile", "workers"}
 class RunFolder:
     """``config.yaml``, ``metrics.csv``, ``last`` and ``best`` weights, and the state to go on from.
 
-    Every file is replaced whole, so that an interrupted run leaves the previous epoch behind.
+    ``state.pt`` alone is the checkpoint: it holds all of an epoch, is replaced in one step and
+    comes first. The other files follow from it, and are written again by a run that is resumed; so
+    wherever a run is stopped, or finds the disk full, it goes on from one whole epoch.
 
     Args:
         config: The run.
@@ -49,7 +51,8 @@ class RunFolder:
         return self.path / "state.pt"
 
     def start(self) -> None:
-        """Makes the folder and writes the config."""
+        """Makes the folder, removes what a killed run left in it and writes the config."""
+        remove_leftovers(self.path)
         self.config.save(self.path / "config.yaml")
 
     def load_state(self) -> dict[str, Any] | None:
@@ -61,7 +64,9 @@ class RunFolder:
         if not self.state_path.exists():
             return None
         try:
-            state: dict[str, Any] = torch.load(self.state_path, weights_only=True)
+            state: dict[str, Any] = torch.load(
+                self.state_path, weights_only=True, map_location="cpu"
+            )
         except Exception as error:
             reason = str(error).partition("\n")[0][:200]  # torch explains itself at length
             raise CheckpointError(f"{self.state_path}: damaged ({reason})") from error
@@ -73,6 +78,11 @@ class RunFolder:
                     f"{self.path} holds a run with {name} = {theirs[name]}, not {mine[name]}: "
                     "resume it with its own config, or choose another folder with --out"
                 )
+        if "model" not in state:
+            raise CheckpointError(
+                f"{self.state_path}: of an older version, which kept the weights in another file; "
+                "whether both are of one epoch is unknown, so train anew in another folder"
+            )
         return state
 
     def save_state(self, **state: Any) -> None:

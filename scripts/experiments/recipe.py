@@ -32,7 +32,7 @@ LINES: Mapping[str, Mapping[str, Any]] = {
     "without skip connections": {"residual": False},
     "norm after P starts at 1": {"correction_scale": 1.0},
     "k = 20": {"k": 20},
-    "judged whole, not in four parts": {"model_options": {"parts": 1}},
+    "judged whole, not in four parts": {"model_options": {"part_size": None}},
     "maximum alone is pooled": {"model_options": {"pool": "max"}},
 }
 

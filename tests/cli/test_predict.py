@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mgic_geo import inference
 from mgic_geo.datasets import MODELNET10_CLASSES
 from mgic_geo.datasets.furniture import furniture_mesh
 from mgic_geo.io import Mesh, write_off
@@ -124,6 +125,29 @@ def test_bad_files_are_named_and_the_others_classified(
     assert all(f"mgic-geo: {entry['error']}\n" in done.err for entry in done.json[:-1])
     text = cli("predict", *bad, chair, "--weights", weights)
     assert (text.code, text.out.count("\n")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("two\nlines"), MemoryError(), RecursionError("deep"), KeyError("x")]
+)
+def test_whatever_a_reader_raises_the_others_are_classified(
+    cli: Cli,
+    weights: Path,
+    tmp_path: Path,
+    chair: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    def fail(path: str, *rest: Any) -> Any:
+        if path == "bad.off":
+            raise error
+        return take(path, *rest)
+
+    take = inference.as_shape
+    monkeypatch.setattr(inference, "as_shape", fail)
+    done = cli("predict", "bad.off", chair, "--weights", weights)
+    assert (done.code, done.out.count("\n"), done.err.count("\n")) == (1, 1, 1)
+    assert done.err.startswith(f"mgic-geo: bad.off: {type(error).__name__}")
 
 
 def test_weights_of_another_kind(cli: Cli, weights: Path, tmp_path: Path, chair: Path) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from mgic_geo.export import lower
 from mgic_geo.export._maps import GroupedMap
 from mgic_geo.export._operators import average_weights, least_squares_weights
-from mgic_geo.export._points import deal, nearest
+from mgic_geo.export._points import nearest
 from mgic_geo.graph import knn_graph
 from mgic_geo.kernels.derivatives.least_squares import least_squares_derivatives
 from mgic_geo.models import create_model
@@ -20,7 +20,7 @@ OPTIONS: list[dict[str, Any]] = [
     {},
     {"width": 128},
     {"dilation": 2, "pool": "max_mean", "aggregate": True, "embedding": 96, "embedding_groups": 3},
-    {"fit": "least_squares", "parts": 2, "residual": False},
+    {"fit": "least_squares", "part_size": 32, "residual": False},
 ]
 
 
@@ -60,11 +60,6 @@ def test_nearest_of_coincident_points_leave_the_point_itself_out() -> None:
 def test_nearest_fails_for_too_few_points() -> None:
     with pytest.raises(RuntimeError, match="out of range"):
         nearest(torch.rand(1, 5, 3), 5)
-
-
-def test_deal_in_turn_and_leaves_the_rest_over() -> None:
-    pos = torch.arange(7.0).view(1, 7, 1).expand(-1, -1, 3)
-    assert deal(pos, 2)[..., 0].tolist() == [[0.0, 2.0, 4.0], [1.0, 3.0, 5.0]]
 
 
 def test_least_squares_weights_are_those_of_the_graph() -> None:

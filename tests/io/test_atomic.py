@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mgic_geo.errors import DataError
-from mgic_geo.io import atomic_write, file_lock, lock
+from mgic_geo.io import atomic_write, file_lock, lock, remove_leftovers
 
 
 def test_the_file_appears_whole(tmp_path: Path) -> None:
@@ -98,3 +98,17 @@ def test_threads_take_turns_with_either_lock(
     ):
         pass
     assert (tmp_path / "lock").exists() is has_fcntl
+
+
+def test_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    names = [".a.txt.0123456789ab.tmp", ".b.txt.0123456789ab.tmp", "a.txt", ".a.txt.tmp"]
+    for name in names:
+        (tmp_path / name).write_text("half")
+    unpacked = tmp_path / ".a.0123456789ab.tmp" / "inner"
+    unpacked.mkdir(parents=True)
+    remove_leftovers(tmp_path, "a.txt")
+    assert not (tmp_path / names[0]).exists()
+    assert unpacked.exists()
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.txt.tmp", "a.txt"]
+    remove_leftovers(tmp_path / "nowhere")

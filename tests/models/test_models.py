@@ -329,30 +329,89 @@ def test_the_wrong_kind_of_graph_is_named() -> None:
         build("diffgcn")(pos, batch, operators=build("dgcnn").prepare(pos, batch))
 
 
-@pytest.mark.parametrize("count", [48, 50])
-def test_parts_of_a_cloud_are_judged_apart(count: int) -> None:
+@pytest.mark.parametrize(
+    ("count", "parts"), [(7, 1), (23, 1), (24, 2), (39, 2), (40, 3), (50, 3), (72, 4), (97, 4)]
+)
+def test_parts_of_a_cloud_are_judged_apart(count: int, parts: int) -> None:
     torch.manual_seed(0)
     options: dict[str, Any] = {"width": 16, "k": 5, "num_classes": 4}
-    model = randomize_norms(create_model("mgic_diffgcn", parts=3, **options)).eval()
+    dealt = create_model("mgic_diffgcn", part_size=16, max_parts=4, **options)
+    model = randomize_norms(dealt).eval()
     whole = create_model("mgic_diffgcn", **options).eval()
     whole.load_state_dict(model.state_dict())
     pos = torch.randn(2, count, 3)
+    used = count // parts * parts  # the others sit out
     with torch.no_grad():
-        expected = torch.stack([whole(pos[:, i::3]) for i in range(3)]).mean(dim=0)
+        expected = torch.stack([whole(pos[:, i:used:parts]) for i in range(parts)]).mean(dim=0)
         torch.testing.assert_close(model(pos), expected)
         batch = torch.arange(2).repeat_interleave(count)
         torch.testing.assert_close(model(pos.flatten(0, 1), batch), expected)
         torch.testing.assert_close(model(pos[0]), expected[:1])
         prepared = model.prepare(*model.deal(pos))
         torch.testing.assert_close(model(pos, operators=prepared), expected)
-        assert not torch.allclose(whole(pos), expected, rtol=1e-2)
+        assert torch.allclose(whole(pos), expected, rtol=1e-2) == (parts == 1)
         assert torch.equal(model.train()(pos), whole.train()(pos))
 
 
+def test_clouds_of_any_size_in_one_batch() -> None:
+    torch.manual_seed(0)
+    model = create_model("mgic_diffgcn", width=16, k=5, num_classes=4, part_size=16)
+    model = randomize_norms(model).eval()
+    sizes = torch.tensor([97, 7, 24, 300, 16])
+    pos, batch = torch.randn(int(sizes.sum()), 3), torch.arange(5).repeat_interleave(sizes)
+    with torch.no_grad():
+        apart = torch.cat([model(part) for part in pos.split(sizes.tolist())])
+        torch.testing.assert_close(model(pos, batch), apart)
+        _, part = model.deal(pos, batch)
+    # 97 / 16 rounds to 6 parts of 16, 300 / 16 is more than 16 parts
+    expected = [16] * 6 + [7] + [12] * 2 + [18] * 16 + [16]
+    assert torch.bincount(part).tolist() == expected
+
+
+def test_parts_follow_a_number_of_points_that_is_a_symbol() -> None:
+    def deal(pos: Tensor) -> Tensor:
+        return model.deal(pos)[0]
+
+    class Deal(nn.Module):
+        def forward(self, pos: Tensor) -> Tensor:
+            return deal(pos)
+
+    model = create_model("mgic_diffgcn", width=16, k=5, part_size=16).eval()
+    shapes = {"pos": {1: torch.export.Dim.DYNAMIC}}
+    program = torch.export.export(Deal(), (torch.randn(2, 100, 3),), dynamic_shapes=shapes)
+    for count in (32, 40, 99, 1024, 3000):
+        pos = torch.randn(2, count, 3)
+        assert torch.equal(program.module()(pos), deal(pos))
+
+
 def test_parts_need_graphs_of_their_own() -> None:
-    model = create_model("mgic_diffgcn", width=16, k=5, parts=2).eval()
+    model = create_model("mgic_diffgcn", width=16, k=5, part_size=20).eval()
     pos = torch.randn(1, 40, 3)
-    with pytest.raises(ValueError, match="parts = 2 builds a graph for each part"):
+    with pytest.raises(ValueError, match="part_size = 20 builds a graph for each part"):
         model(pos, edge_index=knn_graph(pos, 5))
-    with pytest.raises(ValueError, match="parts = 0: it must be at least 1"):
-        create_model("mgic_diffgcn", parts=0)
+    with pytest.raises(ValueError, match="part_size = 0: it must be at least 1"):
+        create_model("mgic_diffgcn", part_size=0)
+    with pytest.raises(ValueError, match="max_parts = 0: it must be at least 1"):
+        create_model("mgic_diffgcn", part_size=32, max_parts=0)
+    with pytest.raises(ValueError, match=r"parts of 12 points may come of it.*use 28 or more"):
+        create_model("mgic_diffgcn", part_size=16, k=20)
+    create_model("mgic_diffgcn", width=16, part_size=28, k=20)
+
+
+def test_weights_with_a_fixed_number_of_parts(tmp_path: Path) -> None:
+    model = create_model("mgic_diffgcn", width=16, k=5)
+    args = {"width": 16, "k": 5, "parts": 4}
+    file = tmp_path / "model.safetensors"
+    for name, info, expected in (
+        ("mgic_diffgcn", args, {"width": 16, "k": 5, "part_size": 30}),
+        ("mgic_diffgcn", {**args, "parts": 1}, {"width": 16, "k": 5}),
+        (
+            "fusion_classifier",
+            {"point_options": {"parts": 2}},
+            {"point_options": {"part_size": 60}},
+        ),
+    ):
+        save_weights(file, model, WeightsInfo(name, info, tuple("abcdefghij"), 120))
+        assert read_weights_info(file).model_args == expected
+    save_weights(file, model, WeightsInfo("mgic_diffgcn", args, tuple("abcdefghij"), 120))
+    assert load_model(file)[0].part_size == 30

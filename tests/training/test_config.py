@@ -122,3 +122,13 @@ def test_shipped_configs_load(repository: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_folder_is_named_after_data_and_model() -> None:
     assert TrainConfig(data="some/where/set.npz", model="dgcnn").folder == Path("runs/set-dgcnn")
+
+
+def test_a_fixed_number_of_parts_becomes_their_size(tmp_path: Path) -> None:
+    path = tmp_path / "old.yaml"
+    path.write_text("num_points: 512\nmodel_options: {parts: 4, pool: max_mean}\n")
+    args = TrainConfig.load(path).model_args()
+    assert (args["part_size"], args["pool"]) == (128, "max_mean")
+    assert "parts" not in args
+    fusion = {"model": "fusion_classifier", "model_options": {"point_options": {"parts": 4}}}
+    assert TrainConfig(**fusion).model_args() == {"point_options": {"part_size": 256}}

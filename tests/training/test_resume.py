@@ -127,23 +127,92 @@ def test_run_from_before_there_were_images(config: Config, splits: Splits, tmp_p
     assert train(config(resume=True), splits).summary["epochs"] == 3
 
 
-@pytest.mark.parametrize("name", ["state.pt", "last.safetensors"])
-def test_damaged_files(config: Config, splits: Splits, tmp_path: Path, name: str) -> None:
+def test_damaged_state(config: Config, splits: Splits, tmp_path: Path) -> None:
     train(config(stop_after=1), splits)
-    path = tmp_path / "run" / name
+    path = tmp_path / "run" / "state.pt"
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(CheckpointError, match=name):
+    with pytest.raises(CheckpointError, match=r"state\.pt: damaged"):
         train(config(resume=True), splits)
 
 
-def test_weights_of_another_model(config: Config, splits: Splits, tmp_path: Path) -> None:
+def test_state_of_another_network(config: Config, splits: Splits, tmp_path: Path) -> None:
     train(config(stop_after=1), splits)
-    other = config(stop_after=1, width=32, out=str(tmp_path / "other"))
-    train(other, splits)
-    wrong = (tmp_path / "other/last.safetensors").read_bytes()
-    (tmp_path / "run/last.safetensors").write_bytes(wrong)
-    with pytest.raises(CheckpointError, match=r"last\.safetensors: weights of another model"):
+    path = tmp_path / "run" / "state.pt"
+    state = torch.load(path, weights_only=True)
+    torch.save({**state, "model": {"x": torch.zeros(1)}}, path)
+    with pytest.raises(CheckpointError, match=r"state\.pt: weights of another model"):
         train(config(resume=True), splits)
+    del state["model"]
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match="of an older version"):
+        train(config(resume=True), splits)
+
+
+@pytest.mark.parametrize(
+    ("after", "judged"), [(False, False), (True, True)], ids=["every epoch the best", "the first"]
+)
+def test_stop_between_any_two_files_leaves_one_whole_epoch(
+    config: Config,
+    splits: Splits,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    after: bool,
+    judged: bool,
+) -> None:
+    splits = splits if judged else replace(splits, val=None)
+    options: dict[str, Any] = {"epochs": 2, "ema": 0.9}
+    train(config(**options, out=str(tmp_path / "whole")), splits)
+    replace_file = os.replace
+    first = ["state.pt", "last.safetensors", "best.safetensors", "metrics.csv"]
+    second = [name for name in first if not (judged and name.startswith("best"))]
+    expected = ["config.yaml", *first, *second, "result.json"]
+    for place in range(1, len(expected) + 1):
+        folder, written = tmp_path / f"at{place}", []
+
+        def stopping(*paths: Any, place: int = place, written: list[str] = written) -> None:
+            written.append(Path(paths[1]).name)
+            if after:
+                replace_file(*paths)
+            if len(written) == place:
+                raise Stop
+            if not after:
+                replace_file(*paths)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", stopping)
+            with pytest.raises(Stop):
+                train(config(**options, out=str(folder)), splits)
+        torch.manual_seed(99)
+        train(config(**options, out=str(folder), resume=True), splits)
+        for name in ("last", "best"):
+            one, two = (run / f"{name}.safetensors" for run in (tmp_path / "whole", folder))
+            assert one.read_bytes() == two.read_bytes(), (place, written, name)
+        assert rows(tmp_path / "whole") == rows(folder)
+    assert written == expected
+
+
+def test_weights_of_another_epoch_are_replaced(
+    config: Config, splits: Splits, tmp_path: Path
+) -> None:
+    train(config(), splits)
+    expected = (tmp_path / "run/last.safetensors").read_bytes()
+    ahead = config(out=str(tmp_path / "ahead"), stop_after=1)
+    train(ahead, splits)
+    for name in ("last", "best"):
+        (tmp_path / f"ahead/{name}.safetensors").write_bytes(expected)
+    train(replace(ahead, stop_after=None, resume=True), splits)
+    assert (tmp_path / "ahead/last.safetensors").read_bytes() == expected
+
+
+def test_what_a_killed_run_left_is_removed(config: Config, splits: Splits, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    mine = [folder / f".{name}.0123456789ab.tmp" for name in ("curves.png", "state.pt")]
+    others = [folder / name for name in (".notes.tmp", "curves.png.0123456789ab.tmp")]
+    for path in (*mine, *others):
+        path.write_text("half")
+    train(config(stop_after=1), splits)
+    assert [path.exists() for path in (*mine, *others)] == [False, False, True, True]
 
 
 def test_state_holds_no_code(config: Config, splits: Splits, tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""Classes of single shapes, from whatever holds them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mgic_geo.io import Mesh, as_shape
+from mgic_geo.io.cloud import OnNan
+from mgic_geo.models import DEFAULT_WEIGHTS, WeightsInfo, load_model
+
+# Rotations that put the named axis up; a front towards +z, usual where y is up, turns to -y, as in
+# ModelNet.
+UPRIGHT = {
+    "x": ((0, 0, -1), (0, 1, 0), (1, 0, 0)),
+    "y": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
+    "z": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a shape is taken for.
+
+    Args:
+        label: The most likely class.
+        probability: Its probability.
+        top: The three most likely classes with their probabilities.
+        logits: Logits of all classes, ``[C]``.
+        kind: ``"mesh"`` or ``"cloud"``.
+        num_points: Points that were looked at.
+    """
+
+    label: str
+    probability: float
+    top: tuple[tuple[str, float], ...]
+    logits: Tensor
+    kind: str
+    num_points: int
+
+
+def predict(
+    shape: Any,
+    weights: str | os.PathLike[str] | tuple[nn.Module, WeightsInfo] = DEFAULT_WEIGHTS,
+    *,
+    num_points: int | None = None,
+    seed: int = 0,
+    up: str = "z",
+    on_nan: OnNan = "drop",
+    device: str | torch.device = "cpu",
+    name: str | None = None,
+) -> Prediction:
+    """Classifies a mesh or a point cloud; it is sampled, centred and scaled to the unit sphere.
+
+    Args:
+        shape: A file, or anything that :func:`mgic_geo.io.as_shape` takes: an array or tensor
+            ``[N, >= 3]``, a ``Data`` of PyG, a cloud or mesh of Open3D or trimesh.
+        weights: Shipped weights by name, a file, a run folder, or what
+            :func:`~mgic_geo.models.load_model` returned: loaded once for many shapes.
+        num_points: Points to sample; as many as the weights were trained on, or all of a smaller
+            cloud, if not given.
+        seed: Seed of the sampling.
+        up: Axis of the shape that points up, ``"x"``, ``"y"`` or ``"z"``.
+        on_nan: What becomes of points with NaN or infinite positions: ``"drop"`` leaves them out
+            with a warning, ``"raise"`` refuses the cloud.
+        device: Where the model runs.
+        name: What messages call the shape; its file, if it is one.
+
+    Raises:
+        DataError: The shape is unusable.
+        CheckpointError: The weights are, or they are not for shapes.
+
+    Example:
+        >>> import torch
+        >>> predict(torch.rand(256, 3)).num_points
+        256
+    """
+    from mgic_geo.datasets._sampling import sample_points
+    from mgic_geo.errors import CheckpointError, DataError
+    from mgic_geo.training.evaluate import predict_logits
+    from mgic_geo.transforms import normalize_sphere
+
+    if up not in UPRIGHT:
+        raise DataError(f"up = {up!r}: use one of {', '.join(UPRIGHT)}")
+    if not isinstance(weights, tuple):
+        weights = load_model(weights, device)
+    model, info = weights
+    if info.data != "clouds":
+        raise CheckpointError(f"weights of {info.model} are for {info.data}, not for shapes")
+    if name is None:
+        name = str(shape) if isinstance(shape, str | os.PathLike) else "shape"
+    found = as_shape(shape, on_nan, name)
+    solid = isinstance(found, Mesh)
+    given: Any = found if isinstance(found, Mesh) else found.points
+    if num_points is None:
+        num_points = info.num_points if solid else min(info.num_points, len(given))
+    points = sample_points(given, num_points, seed=seed, name=name)
+    upright = points @ np.array(UPRIGHT[up], points.dtype).T
+    pos = normalize_sphere(torch.from_numpy(upright))
+    logits = predict_logits(model, pos[None], device)[0]
+    best = logits.softmax(dim=0).topk(min(3, len(info.classes)))
+    top = tuple((info.classes[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist()))
+    return Prediction(*top[0], top, logits, "mesh" if solid else "cloud", num_points)

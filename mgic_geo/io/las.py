@@ -1,0 +1,14 @@
+"""LAS and LAZ, the clouds of laser scanners."""
+
+from __future__ import annotations
+
+import os
+
+from mgic_geo.io.apart import read_apart
+from mgic_geo.io.cloud import PointCloud, unit_colors
+
+
+def parse_las(data: bytes, path: str | os.PathLike[str]) -> PointCloud:
+    """The cloud of a LAS or LAZ file, in its own coordinates; not yet checked."""
+    found = read_apart("las", data)
+    return PointCloud(found["points"], None, unit_colors(found.get("colors")))
