@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from mgic_geo.io import atomic_write
 from mgic_geo.models import create_model, dense_twin, list_models, model_task
 from mgic_geo.nn import MGIC
-from mgic_geo.nn.vision import BasicBlock, Bottleneck, InvertedResidual
+from mgic_geo.nn.vision import BasicBlock, Bottleneck, InvertedResidual, SeparableBlock
 from mgic_geo.profiling import profile_model_by_name
 
 COLUMNS = (
@@ -97,13 +97,17 @@ def block_counts(block: nn.Module, width: int, groups: int) -> tuple[int, int, i
     """Parameters, MACs a position, and MACs an image of a relaxation, from its formula.
 
     Args:
-        block: The relaxation of the finest grid, for its form.
+        block: The relaxation, for its form.
         width: Channels.
         groups: Groups.
     """
     if isinstance(block, BasicBlock):
-        weights = 2 * 9 * width**2 // groups
-        return weights + 4 * width, weights, 0
+        convs = len(block.convs)
+        weights = convs * 9 * width**2 // groups
+        return weights + 2 * convs * width, weights, 0
+    if isinstance(block, SeparableBlock):
+        weights = 9 * width + width**2 // groups
+        return weights + 2 * width, weights, 0
     if isinstance(block, Bottleneck):
         first: Any = block.convs[0]
         planes = width * first.conv.out_channels // first.conv.in_channels
@@ -151,8 +155,7 @@ def predict(model: nn.Module, size: tuple[int, int], counted: Any) -> tuple[int,
     for name, layer in layers.items():
         of_level = {}
         for level, block in zip(layer.hierarchy.levels, layer.blocks, strict=True):
-            form = block if isinstance(block, InvertedResidual) else layer.blocks[0]
-            of_level[level.width, level.groups] = block_counts(form, level.width, level.groups)
+            of_level[level.width, level.groups] = block_counts(block, level.width, level.groups)
         built = [
             c
             for c in counted
@@ -162,7 +165,8 @@ def predict(model: nn.Module, size: tuple[int, int], counted: Any) -> tuple[int,
         def of(index: int, table: dict[tuple[int, int], Any] = of_level) -> Any:
             return lambda width, groups: table[width, groups][index]
 
-        parameters += layer.hierarchy.parameters(of(0)) - sum(c.parameters for c in built)
+        norm = 2 if any(True for _ in layer.norms.parameters()) else 0
+        parameters += layer.hierarchy.parameters(of(0), norm) - sum(c.parameters for c in built)
         macs += layer.hierarchy.macs(of(1), positions[name]) - sum(c.macs for c in built)
         macs += sum(images for _, _, images in of_level.values())
     return parameters, macs

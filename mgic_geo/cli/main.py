@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "train a classifier",
     "evaluate": "measure weights on labelled clouds or images",
     "predict": "classify meshes, clouds and images",
+    "export": "write a model for other engines, checked",
     "profile": "count parameters and multiply-accumulates of each layer",
     "models": "list the models",
     "prepare": "download and process a data set",

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgic_geo.kernels.dispatch import is_plain_memory
+from mgic_geo.kernels.dispatch import is_readable, runs_plain
 from mgic_geo.kernels.neighbors import available_backends, neighbor_table
 
 __all__ = ["available_backends", "knn", "knn_graph", "radius", "radius_graph"]
@@ -47,8 +47,8 @@ def knn(
         DataError: A cloud has fewer than ``k`` points, or a coordinate is not finite.
     """
     table = neighbor_table(
-        x, y, k, batch_x, batch_y, _at_least_one(batch_size), None, False, cosine,
-        _threads(num_workers), backend,
+        x, y, k, batch_x, batch_y, _clouds(batch_size, batch_x, batch_y), cosine=cosine,
+        workers=_threads(num_workers), backend=backend,
     )  # fmt: skip
     return _pairs(table, nodes_first=True)
 
@@ -90,8 +90,9 @@ def knn_graph(
     """
     x, batch, clouds = _one_graph(x, batch, batch_size, flow)
     table = neighbor_table(
-        x, x, k, batch, batch, clouds, None, not loop, cosine, _threads(num_workers), backend
-    )
+        x, x, k, batch, batch, clouds, own=not loop, cosine=cosine,
+        workers=_threads(num_workers), backend=backend,
+    )  # fmt: skip
     return _pairs(table, nodes_first=flow == "target_to_source")
 
 
@@ -129,8 +130,8 @@ def radius(
         DataError: A coordinate is not finite.
     """
     table = neighbor_table(
-        x, y, max_num_neighbors, batch_x, batch_y, _at_least_one(batch_size), r, False, False,
-        _threads(num_workers), backend,
+        x, y, max_num_neighbors, batch_x, batch_y, _clouds(batch_size, batch_x, batch_y), r,
+        workers=_threads(num_workers), backend=backend,
     )  # fmt: skip
     return _those_there(table, nodes_first=True)
 
@@ -169,8 +170,8 @@ def radius_graph(
     """
     x, batch, clouds = _one_graph(x, batch, batch_size, flow)
     table = neighbor_table(
-        x, x, max_num_neighbors, batch, batch, clouds, r, not loop, False,
-        _threads(num_workers), backend,
+        x, x, max_num_neighbors, batch, batch, clouds, r, not loop,
+        workers=_threads(num_workers), backend=backend,
     )  # fmt: skip
     return _those_there(table, nodes_first=flow == "target_to_source")
 
@@ -183,11 +184,14 @@ def _one_graph(
         raise ValueError(f"flow = {flow!r}: use 'source_to_target' or 'target_to_source'")
     if x.dim() == 3:
         return x.flatten(0, 1), None, x.size(0)
-    return x, batch, 1 if batch is None else _at_least_one(batch_size)
+    return x, batch, _clouds(batch_size, batch)
 
 
-def _at_least_one(batch_size: int | None) -> int:
-    return 1 if batch_size is None else max(batch_size, 1)
+def _clouds(batch_size: int | None, *batches: Tensor | None) -> int:
+    """The least number of clouds: without a batch there is one."""
+    if batch_size is None or all(batch is None for batch in batches):
+        return 1
+    return max(batch_size, 1)
 
 
 def _threads(num_workers: int | None) -> int:
@@ -200,7 +204,7 @@ def _threads(num_workers: int | None) -> int:
 
 def _pairs(table: Tensor, nodes_first: bool) -> Tensor:
     """The edges of each row of the table with what it holds, ``[2, M * k]``."""
-    if is_plain_memory(table) and table.device.type == "cpu":
+    if is_readable(table) and not runs_plain([table]) and table.device.type == "cpu":
         # As in the search: torch's threads would be in the way of the next one.
         edges = np.empty((2, *table.shape), np.int64)
         edges[int(nodes_first)] = table.numpy()

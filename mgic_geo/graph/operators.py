@@ -10,9 +10,9 @@ from torch import Tensor
 from mgic_geo.errors import DataError
 from mgic_geo.graph.neighborhoods import Neighborhoods
 from mgic_geo.kernels import derivative_operators
+from mgic_geo.kernels.derivatives import FITS
 
 AXES = 3
-FITS = ("average", "least_squares")
 
 
 class DifferentialOperators(NamedTuple):

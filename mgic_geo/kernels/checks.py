@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mgic_geo.errors import DataError
-from mgic_geo.kernels import dispatch
+from mgic_geo.kernels.dispatch import reads_indices
 
 
 def check_features(x: Tensor, channels: int, name: str = "x") -> None:
@@ -32,7 +32,12 @@ def check_alike(x: Tensor, **others: Tensor | None) -> None:
 
 
 def check_graph(
-    x: Tensor, rowptr: Tensor, col: Tensor, rows: int, weight: Tensor | None = None
+    x: Tensor,
+    rowptr: Tensor,
+    col: Tensor,
+    rows: int,
+    weight: Tensor | None = None,
+    derivatives: int | None = None,
 ) -> None:
     """Raises unless the compressed rows are a graph of ``rows`` nodes onto those of ``x``.
 
@@ -54,16 +59,19 @@ def check_graph(
             f"x has {rows} nodes, the graph has {rowptr.size(0) - 1}: "
             "these operators belong to other points"
         )
-    if weight is not None and (
-        weight.dim() != 2 or weight.size(0) != col.size(0) or weight.device != x.device
-    ):
-        raise ValueError(
-            f"weight must be [{col.size(0)}, T] on {x.device}, got {list(weight.shape)} on "
-            f"{weight.device}"
-        )
+    if weight is not None:
+        if weight.dim() != 2 or weight.size(0) != col.size(0) or weight.device != x.device:
+            raise ValueError(
+                f"weight must be [{col.size(0)}, T] on {x.device}, got {list(weight.shape)} on "
+                f"{weight.device}"
+            )
+        if not weight.is_floating_point():
+            raise ValueError(f"weight must hold floating-point numbers, not {weight.dtype}")
+        if derivatives is not None and weight.size(1) != derivatives:
+            raise ValueError(f"weight has {weight.size(1)} derivatives, mix is for {derivatives}")
     if x.device.type != "cpu":
         return
-    if dispatch.COMPILED:
+    if reads_indices(rowptr):
         from mgic_geo.kernels.cpu.graph import check_rows
 
         check_rows(rowptr, col, x.size(0))

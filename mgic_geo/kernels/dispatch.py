@@ -1,4 +1,4 @@
-"""Decides which implementation takes a call: the only place that knows devices, types, transforms.
+"""Decides which implementation takes a call: the one place to ask about devices and transforms.
 
 A call of an operator passes two questions:
 
@@ -16,6 +16,7 @@ import importlib.util
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import torch
@@ -25,12 +26,15 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 MODE = os.environ.get("MGIC_GEO_KERNELS", "auto")
 """``MGIC_GEO_KERNELS``: ``"auto"``, or ``"torch"`` for plain torch everywhere."""
+if MODE not in ("auto", "torch"):
+    raise ValueError(f"MGIC_GEO_KERNELS = {MODE!r}: use 'auto' or 'torch'")
 
 _PLAIN_TYPES = (Tensor, nn.Parameter, nn.Buffer)
 _CPU_TYPES = (torch.float32, torch.float64)
 _GPU_TYPES = (torch.float32, torch.float16, torch.bfloat16)  # float64 is for oracles
 
 _plain_calls = 0
+_lock = Lock()
 
 
 @contextmanager
@@ -47,11 +51,13 @@ def plain_torch() -> Iterator[None]:
     ...     y = grouped_pointwise(x, weight)
     """
     global _plain_calls
-    _plain_calls += 1
+    with _lock:
+        _plain_calls += 1
     try:
         yield
     finally:
-        _plain_calls -= 1
+        with _lock:
+            _plain_calls -= 1
 
 
 def runs_plain(arguments: Iterable[Any]) -> bool:
@@ -60,22 +66,34 @@ def runs_plain(arguments: Iterable[Any]) -> bool:
         return True
     if torch.compiler.is_compiling():
         return torch.onnx.is_in_onnx_export()  # engines do not know our operators
-    if (
+    return _is_transformed() or any(map(_is_strange, arguments))
+
+
+def is_readable(argument: Any) -> bool:
+    """Whether code may look into a tensor: it has memory, and nobody traces, transforms or counts.
+
+    What is no tensor may be looked at.
+    """
+    if isinstance(argument, list):
+        return all(map(is_readable, argument))
+    if not isinstance(argument, Tensor):
+        return True
+    return not (
+        torch.compiler.is_compiling()
+        or type(argument) not in _PLAIN_TYPES
+        or argument.is_meta
+        or torch._C._functorch.is_legacy_batchedtensor(argument)  # of ``is_grads_batched``
+        or is_in_torch_dispatch_mode()
+        or _is_transformed()
+    )
+
+
+def _is_transformed() -> bool:
+    """Whether torch traces, or runs a transform of functions."""
+    return (
         torch._C._get_tracing_state() is not None
         or torch._C._functorch.peek_interpreter_stack() is not None
         or forward_ad._current_level >= 0
-    ):
-        return True
-    return any(map(_is_strange, arguments))
-
-
-def is_plain_memory(x: Tensor) -> bool:
-    """Whether ``x`` may be read as an array: nobody traces, transforms or counts."""
-    return (
-        not torch.compiler.is_compiling()
-        and type(x) in _PLAIN_TYPES
-        and not is_in_torch_dispatch_mode()
-        and not runs_plain([x])
     )
 
 
@@ -110,6 +128,11 @@ def takes_compiled(x: Tensor) -> bool:
     return backend_for(x) == "cpu"
 
 
+def reads_indices(index: Tensor) -> bool:
+    """Whether compiled loops take tensors of integers, such as graphs, that lie where this does."""
+    return COMPILED and index.device.type == "cpu"
+
+
 def lanes(x: Tensor) -> int:
     """Numbers of ``x`` in a vector register, or 0 where no compiled loops take it."""
     return VECTOR_BYTES // x.element_size() if takes_compiled(x) else 0
@@ -122,11 +145,15 @@ def kernel_backend() -> str:
 
 def _vector_bytes() -> int:
     """Bytes of a vector register; 0 where no loops can be compiled."""
-    if MODE == "torch" or importlib.util.find_spec("numba") is None:
+    if MODE == "torch":
+        return 0
+    try:
+        import numba  # noqa: F401
+    except ImportError:  # no wheel for this platform
         return 0
     try:
         from mgic_geo.kernels.cpu import graph, vector  # noqa: F401
-    except (ImportError, RuntimeError):  # no wheel for this platform; nowhere to cache
+    except RuntimeError:  # nowhere to cache
         return 0
     return vector.machine()[0]
 

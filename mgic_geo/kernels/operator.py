@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from mgic_geo.kernels.dispatch import runs_plain
+from mgic_geo.kernels.dispatch import is_readable, runs_plain
 
 R = TypeVar("R")
 
@@ -23,28 +23,35 @@ class Operator(Generic[R]):
     :func:`~mgic_geo.kernels.dispatch.runs_plain`) it is the plain twin, operation by operation.
 
     Args:
-        function: What runs on tensors with plain memory.
+        function: What runs on tensors with plain memory. It begins with its checks.
         plain: The same in plain torch, with the same arguments: the oracle of the tests.
+        check: The checks of ``function``, for the plain twin where memory can be read.
         constants: Names of arguments that only the plain twin can give a gradient; so where one is
             asked for, it takes the call.
 
     Attributes:
         op: The registered operator.
+        function: What it runs.
         plain: The plain twin.
     """
 
     __name__: str
 
     def __init__(
-        self, function: Callable[..., R], plain: Callable[..., R], constants: Sequence[str] = ()
+        self,
+        function: Callable[..., R],
+        plain: Callable[..., R],
+        check: Callable[..., object] | None = None,
+        constants: Sequence[str] = (),
     ) -> None:
         functools.update_wrapper(self, function)
-        self.__wrapped__ = function
         self._custom = torch.library.custom_op(
             f"mgic_geo::{function.__name__}", function, mutates_args=()
         )
         self.op: Any = self._custom._opoverload
+        self.function = function
         self.plain = plain
+        self.check = check
         names = list(inspect.signature(function).parameters)
         self._constants = [(name, names.index(name)) for name in constants]
         self.register_fake = self._custom.register_fake
@@ -53,16 +60,23 @@ class Operator(Generic[R]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> R:
         if runs_plain(args) or (kwargs and runs_plain(kwargs.values())):
+            if self.check is not None and all(map(is_readable, (*args, *kwargs.values()))):
+                self.check(*args, **kwargs)
             return self.plain(*args, **kwargs)
         for name, place in self._constants:
-            value = args[place] if place < len(args) else kwargs[name]
-            if value.requires_grad and torch.is_grad_enabled():
+            value = args[place] if place < len(args) else kwargs.get(name)
+            if value is not None and value.requires_grad and torch.is_grad_enabled():
                 return self.plain(*args, **kwargs)
         done: R = self.op(*args, **kwargs)
         return done
 
+    def __reduce__(self) -> str:
+        return self.__name__  # there is one of each: pickled and copied by its name
+
     def _batched(self, info: Any, in_dims: Any, *args: Any) -> tuple[Any, Any]:
         """One sample after another, for those who call ``op`` itself under ``vmap``."""
+        if not info.batch_size:
+            raise ValueError(f"vmap of {self.__name__} over no samples")
         leaves, spec = tree_flatten(args)
         dims = tree_flatten(in_dims, is_leaf=lambda dim: dim is None)[0]
         if len(dims) != len(leaves):  # one None stands for a list
@@ -79,11 +93,13 @@ class Operator(Generic[R]):
 
 
 def operator(
-    plain: Callable[..., R], constants: Sequence[str] = ()
+    plain: Callable[..., R],
+    check: Callable[..., object] | None = None,
+    constants: Sequence[str] = (),
 ) -> Callable[[Callable[..., R]], Operator[R]]:
     """Registers the decorated function under its own name; see :class:`Operator`."""
 
     def decorate(function: Callable[..., R]) -> Operator[R]:
-        return Operator(function, plain, constants)
+        return Operator(function, plain, check, constants)
 
     return decorate

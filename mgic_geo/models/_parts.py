@@ -57,7 +57,11 @@ def deal(pos: Tensor, batch: Tensor | None, part_size: int, max_parts: int) -> D
         size = count // parts
         # numbers of points, not views: of those an export asks for sizes that it cannot decide
         place = torch.arange(size * parts, device=pos.device)
-        dealt = pos.index_select(1, place % size * parts + place // size)
+        # as tensors: ONNX has no operators on sizes
+        rows, turns = (
+            torch.scalar_tensor(n, dtype=torch.long, device=pos.device) for n in (size, parts)
+        )
+        dealt = pos.index_select(1, place % rows * turns + place // rows)
         return Dealt(dealt.view(clouds * parts, size, dim), None, parts)
     counts = torch.bincount(batch)
     parts = _halves(counts, part_size).clamp(1, max_parts)

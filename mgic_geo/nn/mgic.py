@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from mgic_geo.hierarchy import ChannelHierarchy
@@ -12,6 +13,8 @@ from mgic_geo.nn._reset import reset
 from mgic_geo.nn.norm import Norm, make_norm
 from mgic_geo.nn.shortcut import DepthwiseShortcut, PointwiseShortcut
 from mgic_geo.nn.transfer import Prolongation, Restriction
+
+_PAIRED = 0.9  # share of a row's weight on its own pair of channels
 
 
 class MGIC(nn.Module):
@@ -28,6 +31,12 @@ class MGIC(nn.Module):
     without coarsenings it is the dense block. Algorithm 1 of `"MGIC: Multigrid-in-Channels Neural
     Network Architectures" <https://arxiv.org/abs/2011.09128>`_.
 
+    The defaults are the paper's form. Ours are a ``correction_scale`` of 0, ``norm="none"`` and
+    ``transfers="pairs"``: batch norm brings a correction to unit size however small it is, so that
+    coarse blocks which have learned nothing yet feed the fine grids noise; without it a correction
+    is as large as what the coarse blocks did. What each is worth on images stands in
+    ``results/README.md``, *Forms of the image block*.
+
     Args:
         block: ``block(width, groups)`` builds a relaxation from ``width`` to ``width`` channels.
         channels: Width of the block, :math:`c`.
@@ -40,6 +49,9 @@ class MGIC(nn.Module):
             ``norm(channels) -> Module``.
         correction_scale: Initial scale of :math:`N_j`. With 0 the block starts as its finest
             relaxation and learns how much to take from the coarse grids. Nothing without a norm.
+        transfers: How :math:`R_j` and :math:`P_j` start, always with positive rows of sum 1:
+            ``"average"`` weighs all channels of a group alike but for chance, ``"pairs"`` gives
+            most of the weight to two neighbouring channels of the fine grid for one of the coarse.
         channel_axis: ``-1`` for node features ``[*, C]``, ``1`` for images ``[B, C, H, W]``.
         extra_level: See :class:`~mgic_geo.hierarchy.ChannelHierarchy`.
         hidden_widths: See :class:`~mgic_geo.hierarchy.ChannelHierarchy`.
@@ -68,11 +80,15 @@ class MGIC(nn.Module):
         shortcut: nn.Module | None = None,
         norm: Norm = "batch",
         correction_scale: float = 1.0,
+        transfers: str = "average",
         channel_axis: int = -1,
         extra_level: bool = False,
         hidden_widths: Callable[[int], Iterable[int]] | None = None,
     ) -> None:
         super().__init__()
+        if transfers not in ("average", "pairs"):
+            raise ValueError(f"transfers = {transfers!r}: use 'average' or 'pairs'")
+        self.transfers = transfers
         self.hierarchy = ChannelHierarchy(
             channels, group_size, coarsest, extra_level=extra_level, hidden_widths=hidden_widths
         )
@@ -101,11 +117,28 @@ class MGIC(nn.Module):
         self.blocks = nn.ModuleList(
             block(level.width, level.groups) for level in self.hierarchy.levels
         )
+        self._start_transfers()
 
     def reset_parameters(self) -> None:
         """Resets every child that can be; R and P return to positive rows of sum 1."""
         for child in self.children():
             reset(child)
+        self._start_transfers()
+
+    @torch.no_grad()
+    def _start_transfers(self) -> None:
+        """Leans R and P towards pairs of neighbouring channels, where ``transfers`` says so."""
+        if self.transfers != "pairs":
+            return
+        for transfer in (*self.restrictions, *self.prolongations):
+            weight = cast(torch.Tensor, transfer.weight)  # [groups, out, in]
+            _, out, size = weight.shape
+            pairs = torch.eye(min(out, size), dtype=weight.dtype, device=weight.device)
+            if size > out:
+                pairs = pairs.repeat_interleave(2, dim=1) / 2.0
+            else:
+                pairs = pairs.repeat_interleave(2, dim=0)
+            weight.mul_(1.0 - _PAIRED).add_(pairs, alpha=_PAIRED)
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if self.shortcut is not None:

@@ -59,6 +59,8 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         if self.training and rows is not None and self.fuses(rows):
             rest = residual
             if rest is not None:
+                rest = same_type(rest, rows)
+            if rest is not None:
                 rest = rest.reshape(x.shape) if rows is x else as_rows(rest)
             y, mean, var = norm_act(rows, self.weight, self.bias, rest, self.eps, relu)
             self.track(mean, var, rows.size(0))
@@ -96,6 +98,11 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
             raise ValueError(f"BatchNorm needs at least 2 dimensions, got {input.dim()}")
+
+
+def same_type(term: Tensor, y: Tensor) -> Tensor | None:
+    """``term`` in the type of ``y`` where their sum has it, as under autocast; None elsewhere."""
+    return term.to(y.dtype) if torch.promote_types(term.dtype, y.dtype) == y.dtype else None
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from mgic_geo.kernels import correction, grouped_pointwise
 from mgic_geo.kernels.correction import has_correction
 from mgic_geo.kernels.pointwise import mixes_pointwise
 from mgic_geo.nn._rows import as_image, as_rows
-from mgic_geo.nn.norm import BatchNorm, norm_relu_add
+from mgic_geo.nn.norm import BatchNorm, norm_relu_add, same_type
 from mgic_geo.nn.pointwise import GroupedPointwise
 
 
@@ -78,9 +78,14 @@ class Prolongation(_Transfer):
             norm: :math:`N_j`.
         """
         groups, out, size = self.weight.shape
-        if delta.dtype == self.weight.dtype and mixes_pointwise(delta, groups, size, out):
+        term = same_type(fine, delta)
+        if (
+            term is not None
+            and delta.dtype == self.weight.dtype
+            and mixes_pointwise(delta, groups, size, out)
+        ):
             image = self.channel_axis == 1
-            rows = [as_rows(t) if image else t for t in (fine, delta)]
+            rows = [as_rows(t) if image else t for t in (term, delta)]
             if all(t is not None and t.dim() == 2 for t in rows):
                 done = self._correct_rows(cast(Tensor, rows[0]), cast(Tensor, rows[1]), norm)
                 if done is not None:

@@ -27,6 +27,8 @@ class ImageConfig:
             first image, at most 512.
         padding: Pixels around an image in memory before it is cropped; 0 switches it off.
         flip: Probability of mirroring left to right.
+        erase: Classification: probability that a rectangle of 2 to 33 % of an image is covered by
+            the mean colour.
         color: Largest relative change of brightness, contrast and saturation.
         scale: Smallest and largest share of the area that is cut out, by default 0.08 to 1; in
             segmentation the factor of the size, by default 0.5 to 2.
@@ -38,6 +40,7 @@ class ImageConfig:
     crop_size: int | None = None
     padding: int = 4
     flip: float = 0.5
+    erase: float = 0.0
     color: float = 0.0
     scale: Range | None = None
     mean: Colour | None = None
@@ -51,8 +54,9 @@ class ImageConfig:
         if self.padding < 0 or self.color < 0.0:
             name = "padding" if self.padding < 0 else "color"
             raise MgicGeoError(f"image.{name} = {getattr(self, name)}: it must not be negative")
-        if not 0.0 <= self.flip <= 1.0:
-            raise MgicGeoError(f"image.flip = {self.flip}: it must be in [0, 1]")
+        for name in ("flip", "erase"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise MgicGeoError(f"image.{name} = {getattr(self, name)}: it must be in [0, 1]")
         if self.scale is not None and not 0.0 < self.scale[0] <= self.scale[1]:
             raise MgicGeoError(f"image.scale = {self.scale}: it must be 0 < smallest <= largest")
         if (self.mean is None) != (self.std is None):

@@ -131,7 +131,7 @@ def _frames(views: int, azimuth: float, elevation: float, above: bool, up: int) 
 def _pixel(coordinate: Tensor, inside: Tensor, size: int) -> Tensor:
     """From [-1, 1] to the numbers of pixels; the last one owns its far border too."""
     scaled = torch.where(inside, (coordinate + 1.0) * (0.5 * size), 0.0)
-    return scaled.long().clamp_(max=size - 1)
+    return scaled.long().clamp(max=size - 1)
 
 
 def _grow(image: Tensor, radius: int) -> Tensor:

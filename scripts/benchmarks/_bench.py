@@ -65,6 +65,7 @@ class Peer:
         macs: Multiply-accumulates of a run.
         traffic: Bytes that a run moves at least.
         difference: How far its result is from what it should be; asked before anything is timed.
+        peak: MiB that a run needs; likewise.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Peer:
     macs: float | None = None
     traffic: float | None = None
     difference: Callable[[], float] | None = None
+    peak: Callable[[Run], float] | None = None
 
 
 class Bench:
@@ -84,7 +86,12 @@ class Bench:
         devices: The devices that they will be measured on.
         quick: Tiny sizes and few repeats.
         command: The command, for the rows.
+
+    Attributes:
+        columns: Of the file.
     """
+
+    columns: tuple[str, ...] = COLUMNS
 
     def __init__(
         self,
@@ -103,11 +110,11 @@ class Bench:
         }
         kept = [
             row
-            for row in (read_rows(path) if path.exists() else [])
+            for row in (read_rows(path, self.columns) if path.exists() else [])
             if row["family"] not in families or row["device"] not in devices
         ]
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+        writer = csv.DictWriter(text, self.columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(kept)
         with atomic_write(path, "w", encoding="utf-8") as file:
@@ -121,11 +128,12 @@ class Bench:
     def record(self, **values: Any) -> None:
         """Writes a row and shows it."""
         facts = {**self.facts, "device": self.device, "device_name": _device_name(self.device)}
-        row = {name: _text({**facts, **values}.get(name, "")) for name in COLUMNS}
-        assert not set(values) - set(COLUMNS), f"no such columns: {set(values) - set(COLUMNS)}"
+        row = {name: _text({**facts, **values}.get(name, "")) for name in self.columns}
+        unknown = set(values) - set(self.columns)
+        assert not unknown, f"no such columns: {unknown}"
         self.rows.append(row)
         with self.path.open("a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(row)
+            csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
         print(_line(row), flush=True)
 
     @contextmanager
@@ -168,6 +176,8 @@ class Bench:
                 run = peer.build()
                 if peer.difference is not None:
                     extra[peer.name]["difference"] = peer.difference()
+                if peer.peak is not None:
+                    extra[peer.name]["peak_mib"] = peer.peak(run)
                 runs[peer.name] = run
         if not self.quick:
             gc.collect()  # models of earlier cases; a good part of a second
@@ -232,7 +242,7 @@ def _measured(
     return values
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path, columns: Sequence[str] = COLUMNS) -> list[Row]:
     """The rows of a file that an earlier run may have written with fewer columns.
 
     Raises:
@@ -242,7 +252,7 @@ def read_rows(path: Path) -> list[Row]:
         reader = csv.DictReader(file)
         if not {"family", "device"} <= set(reader.fieldnames or ()):
             raise DataError(f"{path}: not a file of benchmarks; name another with --out")
-        return [{name: row.get(name) or "" for name in COLUMNS} for row in reader]
+        return [{name: row.get(name) or "" for name in columns} for row in reader]
 
 
 def failure(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mgic_geo.io import file_lock
 from mgic_geo.training import provenance
 
 from ._rows import COLUMNS, as_text, read_rows, write_rows
@@ -119,7 +120,8 @@ class Context:
             theirs = f"   paper {paper[metric]:.6g}" if metric in paper else ""
             seed = f" seed {facts['seed']}" if "seed" in facts else ""
             print(f"{self.experiment.name}  {row}{seed}: {metric} {text}{theirs}", flush=True)
-        write_rows(self.path, rows)
+        with file_lock(self.runs / ".rows.lock"):  # several processes may share an experiment
+            write_rows(self.path, rows)
 
     def picture(self, name: str) -> Path:
         """Where a picture goes."""

@@ -20,6 +20,8 @@ NAMES = (
     "table_11",
     "table_12",
     "recipe",
+    "image_trials",
+    "cifar10",
     "width",
     "coupling",
 )

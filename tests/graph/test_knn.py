@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mgic_geo.errors import DataError
-from mgic_geo.graph import available_backends, knn, knn_graph
+from mgic_geo.graph import available_backends, knn, knn_graph, radius, radius_graph
 from mgic_geo.kernels.neighbors import backends
 from mgic_geo.testing import random_clouds
 
@@ -231,6 +231,42 @@ def test_empty_clouds(backend: str) -> None:
     expected = slow_knn(pos, pos, 3, batch, batch)
     assert torch.equal(knn(pos, pos, 3, batch, batch, batch_size=5, backend=backend), expected)
     assert knn_graph(torch.empty(0, 3), 3, backend=backend).shape == (2, 0)
+
+
+def test_batch_size_alone_changes_nothing() -> None:
+    pos = torch.rand(10, 3)
+    for batch_size in (2, 3):
+        assert torch.equal(knn(pos, pos, 2, batch_size=batch_size), knn(pos, pos, 2))
+        assert torch.equal(knn_graph(pos, 2, batch_size=batch_size), knn_graph(pos, 2))
+        found = radius(pos, pos, 0.4, batch_size=batch_size)
+        assert torch.equal(found, radius(pos, pos, 0.4))
+
+
+@pytest.mark.parametrize("backend", ["auto", "dense"])
+@pytest.mark.parametrize("most", [3, 50])
+def test_radius_equals_brute_force(backend: str, most: int) -> None:
+    _, batch_x = random_clouds(3, 20, seed=1, ragged=True)
+    _, batch_y = random_clouds(3, 15, seed=2, ragged=True)
+    x, y = (torch.rand(len(b), 3, dtype=torch.float64) for b in (batch_x, batch_y))
+    expected = []
+    for i in range(len(y)):
+        distance = (x - y[i]).norm(dim=1).masked_fill(batch_x != batch_y[i], torch.inf)
+        near = torch.argsort(distance)[:most]
+        expected += [(i, int(j)) for j in near if distance[j] <= 0.3]
+    found = radius(x, y, 0.3, batch_x, batch_y, most, backend=backend)
+    assert list(zip(*found.tolist())) == expected
+    nodes = radius_graph(x, 0.3, batch_x, max_num_neighbors=most, backend=backend)
+    assert (nodes[0] != nodes[1]).all()
+    own = radius_graph(x, 0.3, batch_x, loop=True, max_num_neighbors=50, backend=backend)
+    assert (own[0] == own[1]).sum() == len(x)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+def test_chunks_do_not_change_the_dense_radius(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pos, batch = random_clouds(3, 20, ragged=True)
+    expected = radius_graph(pos, 0.5, batch, backend="dense")
+    monkeypatch.setattr(backends, "_DENSE_CHUNK", 20 * rows)
+    assert torch.equal(radius_graph(pos, 0.5, batch, backend="dense"), expected)
 
 
 def test_neighbors_pass_no_gradient() -> None:

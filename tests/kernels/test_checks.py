@@ -122,7 +122,7 @@ def test_damaged_graphs_of_the_whole_cycle_are_named() -> None:
             kernels.diff_cycle(X, parameters, *found, 1e-5)
     with pytest.raises(ValueError, match=r"scale must be \[16\]"):
         kernels.diff_cycle(X, [parameters[0], torch.ones(8), torch.ones(16)], *operators, 1e-5)
-    with pytest.raises(ValueError, match=r"x must be \[N, 32\]"):
+    with pytest.raises(ValueError, match=r"mix must be \[4, 7, 4, 4\]"):
         kernels.diff_cycle(X, [torch.randn(4, 7, 8, 8), *parameters[1:]], *operators, 1e-5)
 
 
@@ -166,3 +166,101 @@ def test_random_graphs_never_end_the_process() -> None:
     done = subprocess.run([sys.executable, "-c", RANDOM, "0"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-1000:]
     assert 300 < int(done.stdout) < 1200
+
+
+def test_the_plain_route_checks_too() -> None:
+    pos = torch.rand(5, 3)
+    with kernels.plain_torch():
+        for error, call in (
+            (DataError, lambda: knn_graph(pos, 5)),
+            (DataError, lambda: knn_graph(pos * torch.nan, 2)),
+            (DataError, lambda: kernels.farthest_points(pos, 6, 0)),
+            (DataError, lambda: kernels.group_edges(torch.tensor([[9], [0]]), 3)),
+            (DataError, lambda: differential_operators(0 * pos, knn_graph(pos, 2))),
+            (ValueError, lambda: run_diff_conv(torch.randn(25, 16))),
+            (ValueError, lambda: kernels.grouped_pointwise(
+                X, torch.ones(2, 4, 8), None, torch.ones(8))),
+        ):  # fmt: skip
+            with pytest.raises(error):
+                call()
+
+
+# For every registered operator: sound arguments, of which one after the other is damaged.
+GRAPH = [*graph()]
+CENTER, SPREAD = torch.zeros(8), torch.ones(2, 4, 4)
+ONES = torch.ones(16)
+SOUND: dict[str, list[Any]] = {
+    "grouped_pointwise": [X, torch.ones(2, 4, 8), torch.ones(8), torch.ones(20, 8)],
+    "grouped_pointwise_weight_grad": [X, X, 2],
+    "diff_conv": [X, MIX, *GRAPH, ONES, False, X],
+    "diff_conv_backward": [X, X, MIX, *GRAPH, True, True],
+    "neighbor_max": [X, *GRAPH[:2]],
+    "neighbor_max_grad": [X, torch.zeros(20, 16).int(), 20],
+    "norm_act": [X, ONES, ONES, X, 1e-3, True],
+    "norm_act_backward": [X, X, ONES, ONES, ONES, ONES, 1e-3, True],
+    "correction": [X, X[:, :8].clone(), torch.ones(2, 8, 4), ONES, ONES, 1e-3],
+    "correction_backward": [
+        X, X[:, :8].clone(), torch.ones(2, 8, 4), ONES, ONES, ONES, CENTER, SPREAD, 1e-3
+    ],
+    "derivative_operators": [torch.rand(20, 3), *GRAPH[:2], "average"],
+    "group_edges": [torch.zeros(2, 5).long(), 20],
+    "neighbor_table": [X[:, :3].clone(), X[:, :3].clone(), 3],
+    "farthest_points": [X[:, :3].clone(), 3, 0],
+}  # fmt: skip
+FREE = {  # what these change is another sound call
+    ("neighbor_table", "shorter"), ("neighbor_table", "double"), ("neighbor_table", "int32"),
+    ("farthest_points", "shorter"), ("farthest_points", "double"), ("farthest_points", "int32"),
+    ("farthest_points", "transposed"), ("group_edges", "shorter"),
+    ("derivative_operators", "double"), ("neighbor_max", "double"), ("neighbor_max", "int32"),
+    ("neighbor_max_grad", "double"), ("neighbor_max_grad", "int32"),
+}  # fmt: skip
+DAMAGE: dict[str, Callable[[Tensor], Tensor]] = {
+    "shorter": lambda t: t[:-1],
+    "one": lambda t: t.flatten()[:1],
+    "transposed": lambda t: t.movedim(0, -1).contiguous(),
+    "int32": lambda t: t.to(torch.int32) if t.is_floating_point() else t.float(),
+    "double": lambda t: t.double() if t.is_floating_point() else t.to(torch.int16),
+}
+
+
+def test_every_operator_has_sound_arguments_here() -> None:
+    names = {
+        name.removeprefix("mgic_geo::")
+        for name in torch._C._dispatch_get_all_op_names()
+        if name.startswith("mgic_geo::")
+    }
+    assert names - {"diff_cycle", "diff_cycle_backward"} == set(SOUND)  # lists: tested above
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("name", SOUND)
+def test_each_damaged_argument_ends_in_words(name: str, damage: str) -> None:
+    operator, args = getattr(torch.ops.mgic_geo, name), SOUND[name]
+    operator(*args)
+    for i, arg in enumerate(args):
+        if not isinstance(arg, Tensor) or (name, damage) in FREE:
+            continue
+        broken = DAMAGE[damage](arg)
+        if damage == "transposed" and broken.shape == arg.shape:
+            continue
+        # weights of derivatives are converted, and the transposed graph is for the backward pass
+        if name.startswith("diff_conv") and damage == "double" and args[i].shape == (100, 6):
+            continue
+        if name == "diff_conv" and 5 <= i <= 7:
+            continue
+        if name == "diff_conv_backward" and 3 <= i <= 5:
+            continue
+        try:
+            operator(*args[:i], broken, *args[i + 1 :])
+        except (ValueError, DataError, RuntimeError, NotImplementedError):
+            continue
+        pytest.fail(f"argument {i}, {list(arg.shape)}, was taken as {broken.dtype} {broken.shape}")
+
+
+def test_operators_are_pickled_and_copied_by_name() -> None:
+    import copy
+    import pickle
+
+    for operator in (kernels.diff_conv, kernels.neighbor_table):
+        assert pickle.loads(pickle.dumps(operator)) is operator
+        assert copy.deepcopy(operator) is operator

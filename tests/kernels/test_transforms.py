@@ -530,3 +530,23 @@ def test_radius_graph_is_what_the_table_holds() -> None:
     distance = torch.cdist(pos, pos).fill_diagonal_(torch.inf)
     expected = (distance <= 1.0).nonzero()
     assert set(zip(target.tolist(), source.tolist())) == set(map(tuple, expected.tolist()))
+
+
+@learned
+def test_batched_gradients(name: str) -> None:
+    """Several gradients of one result at once, as ``torch.autograd.functional`` takes them.
+
+    torch has no such rule for operators with lists of tensors, and says so.
+    """
+    case = sample(name)
+    inputs = [t.clone().requires_grad_() for t in case.inputs]
+    y = case.function(*inputs)
+    grads = torch.stack([torch.ones_like(y), y.detach()])
+    if name == "diff_cycle":
+        with pytest.raises(RuntimeError, match="Batching rule not implemented"):
+            torch.autograd.grad(y, inputs, grads, is_grads_batched=True, retain_graph=True)
+        return
+    found = torch.autograd.grad(y, inputs, grads, is_grads_batched=True, retain_graph=True)
+    for i in range(2):
+        expected = torch.autograd.grad(y, inputs, grads[i], retain_graph=True)
+        same([t[i] for t in found], list(expected))

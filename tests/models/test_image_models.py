@@ -25,7 +25,7 @@ from mgic_geo.models import (
 from mgic_geo.models.weights import WeightsInfo, load_model
 from mgic_geo.nn import MGIC, BatchNorm
 from mgic_geo.profiling import profile_model
-from mgic_geo.testing import randomize_norms
+from mgic_geo.testing import assert_full_coupling, randomize_norms
 
 SNAPSHOT = Path(__file__).with_name("snapshot_images.json")
 CLASSIFIERS = list_models(task="images")
@@ -223,6 +223,13 @@ def count(name: str, side: tuple[int, int], **options: Any) -> tuple[int, int, i
         ("lraspp_mobilenetv3_small", (1024, 2048), {}, (0.467, 2953, 2953)),
         ("mgic_resnet56", (32, 32), {}, (0.310, 75.9, 74.9)),
         ("mgic_resnet56", (32, 32), {"group_size": 16, "coarsest": 64}, (0.877, 128.0, 128.0)),
+        (
+            "mgic_resnet44",
+            (32, 32),
+            {"norm": "none", "convs": 1, "widening": 4},
+            (0.386, 53.38, 50.29),
+        ),
+        ("mgic_resnet20", (32, 32), {"cycle": "additive"}, (0.1064, 26.01, 25.35)),
         ("mgic_resnet50", (224, 224), {}, (6.24, 1619, 1367)),
         ("mgic_resnet50", (224, 224), {"group_size": 32}, (9.15, 2139, 1635)),
         ("mgic_resnet50", (224, 224), {"group_size": 64}, (14.96, 3179, 2171)),
@@ -234,6 +241,39 @@ def test_counts_are_the_known_ones(
 ) -> None:
     for found, expected in zip(count(name, side, **options), millions, strict=True):
         assert found / 1e6 == pytest.approx(expected, rel=2e-3)
+
+
+FORMS: dict[str, dict[str, Any]] = {
+    "no norm": {"norm": "none"},
+    "one convolution, wider": {"norm": "none", "convs": 1, "widening": 4},
+    "ReLU first": {"convs": 1, "act_first": True},
+    "separable": {"fine": "separable", "group_size": 16, "width": 32},
+    "grouped, pairs": {"transition": "grouped", "transfers": "pairs"},
+    "additive": {"cycle": "additive"},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_of_the_block_learn_everywhere_and_couple_all_channels(form: str) -> None:
+    torch.manual_seed(0)
+    model = create_model("mgic_resnet20", num_classes=CLASSES, **FORMS[form])
+    model = randomize_norms(model).train()
+    model(images(4)).square().mean().backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+    block = model.stages[2][1].eval()
+    width = model.num_features
+    assert_full_coupling(block, images(2, 8, 8, width), channel_axis=1)
+    model.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(
+            mgic_geo.fuse(model)(images()), model(images()), rtol=1e-3, atol=1e-4
+        )
+
+
+def test_unknown_forms_are_named() -> None:
+    for name in ("fine", "cycle", "transition", "transfers"):
+        with pytest.raises(ValueError, match=f"{name} = 'other': use '"):
+            create_model("mgic_resnet20", **{name: "other"})
 
 
 def test_the_released_rule_has_one_level_more() -> None:

@@ -55,7 +55,7 @@ def build(name: str) -> tuple[nn.Module, Tensor]:
         return randomize_norms(model).eval(), torch.randn(2, 3, side, side)
     options: dict[str, Any] = {"width": 16, "k": 5, "coarsest": 8, "group_size": 4}
     if name not in POINTS:
-        options = {"point_options": options, "image": "resnet20", "image_size": 16}
+        options = {"point_options": options, "image": "resnet20", "view_size": 16, "num_views": 2}
     model = create_model(name, num_classes=3, **options)
     return randomize_norms(model).double().eval(), torch.rand(2, 24, 3, dtype=torch.float64)
 
@@ -177,6 +177,23 @@ def test_half_types(name: str, dtype: torch.dtype) -> None:
         expected, found = model(x), copy.deepcopy(model).to(dtype)(x.to(dtype))
     assert found.dtype == dtype
     assert (found.double() - expected).abs().max() <= 0.3 * expected.abs().max()
+
+
+@every
+@pytest.mark.parametrize("train", [False, True])
+def test_autocast(name: str, train: bool) -> None:
+    model, x = build(name)
+    model, x = model.float().train(train), x.float()
+    results = []
+    for enabled in (False, True):
+        run = copy.deepcopy(model)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            y = run(x)
+        y.float().square().sum().backward()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in run.parameters())
+        results.append(y.detach().float())
+    size = results[0].abs().max()
+    assert (results[1] - results[0]).abs().max() <= 0.5 * size
 
 
 @every

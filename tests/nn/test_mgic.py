@@ -113,8 +113,9 @@ def transfers(module: nn.Module) -> list[GroupedPointwise]:
 
 
 @pytest.mark.parametrize("reset", [False, True])
-def test_transfer_rows_are_positive_and_sum_to_one(reset: bool) -> None:
-    layer = MGIC(residual_block, 64, 8, 8)
+@pytest.mark.parametrize("start", ["average", "pairs"])
+def test_transfer_rows_are_positive_and_sum_to_one(start: str, reset: bool) -> None:
+    layer = MGIC(residual_block, 64, 8, 8, transfers=start)
     if reset:
         for parameter in layer.parameters():
             nn.init.constant_(parameter, -3.0)
@@ -124,6 +125,17 @@ def test_transfer_rows_are_positive_and_sum_to_one(reset: bool) -> None:
         assert (transfer.weight > 0).all()
         rows = transfer.weight.sum(dim=-1)
         torch.testing.assert_close(rows, torch.ones_like(rows))
+
+
+def test_transfers_can_start_as_pairs_of_neighbouring_channels() -> None:
+    layer = MGIC(residual_block, 64, 8, 8, transfers="pairs")
+    for down, up in zip(layer.restrictions, layer.prolongations):
+        own = torch.eye(down.out_channels).repeat_interleave(2, dim=1)
+        # a copy of what the two channels of a pair have in common comes back as it was
+        assert ((dense_matrix(down) * own).sum(dim=1) > 0.9).all()
+        assert ((dense_matrix(up) * own.T).sum(dim=1) > 0.9).all()
+    with pytest.raises(ValueError, match="transfers = 'halves': use 'average' or 'pairs'"):
+        MGIC(residual_block, 64, 8, 8, transfers="halves")
 
 
 def test_prolongation_is_not_tied_to_restriction() -> None:

@@ -16,8 +16,12 @@ COMMITTED = Path(__file__).parents[2] / "results" / "counts.csv"
         next(row for row in ROWS if row.model == name)
         for name in ("mgic_resnet56", "mgic_mobilenetv3", "lraspp_mgic_small", "resnet56")
     ]
-    + [Row("mgic_resnet50", {"width": 32, "group_size": 8, "coarsest": 16})],
-    ids=lambda row: row.model,
+    + [
+        Row("mgic_resnet50", {"width": 32, "group_size": 8, "coarsest": 16}),
+        Row("mgic_resnet20", {"norm": "none", "convs": 1, "widening": 4}),
+        Row("mgic_resnet20", {"fine": "separable", "group_size": 16, "transition": "grouped"}),
+    ],
+    ids=str,
 )
 def test_the_closed_formula_predicts_what_is_built(row: Row) -> None:
     found = count(row)

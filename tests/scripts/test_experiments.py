@@ -12,13 +12,18 @@ import torch
 
 from mgic_geo.datasets.modelnet import MODELNET10_CLASSES
 from mgic_geo.errors import MgicGeoError
+from mgic_geo.io import file_lock
 from mgic_geo.models import create_model
 from mgic_geo.training import TrainConfig
+from mgic_geo.training.data import make_splits
 from scripts.experiments import __main__ as all_of_them
 from scripts.experiments import (
     _imagenet,
     _report,
+    _trial,
+    cifar10,
     coupling,
+    image_trials,
     recipe,
     table_03,
     table_05,
@@ -192,6 +197,61 @@ def test_cifar_rows(tmp_path: Path, images: Path) -> None:
     model = create_model("mobilenetv3_small", width_mult=0.75)
     assert counted["parameters"]["ours"] == str(sum(p.numel() for p in model.parameters()))
     assert counted["parameters"]["paper"] == "2400000"
+
+
+def test_one_schedule_for_all_of_cifar10(
+    tmp_path: Path, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--source", f"cifar10={images}", "ResNet-56, width 10")
+    rows = quick(cifar10, tmp_path, *words)
+    assert {(row["row"], row["metric"]) for row in rows} == {("ResNet-56, width 10", "accuracy")}
+    shutil.rmtree(tmp_path / "results")
+    folder = cifar10.run_folder(
+        Context(cifar10.EXPERIMENT, quick=True, runs=tmp_path / "runs"), rows[0]["row"], 0
+    )
+    with file_lock(folder.with_name(f"{folder.name}.lock")):
+        assert quick(cifar10, tmp_path, *words) == []
+    assert "another process is at it" in capsys.readouterr().out
+    # nothing but the network differs, and each can be built
+    configs = [dataclasses.asdict(cifar10.recipe(Context(made()), line)) for line in cifar10.LINES]
+    for config in configs:
+        with torch.device("meta"):
+            create_model(config.pop("model"), **config.pop("model_options"))
+    assert all(config == configs[0] for config in configs)
+
+
+def test_image_trials(tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = ("--source", f"cifar10={images}")
+    rows = quick(image_trials, tmp_path, *source, "--seeds", "1", "ResNet-20, width 10")
+    assert {row["metric"] for row in rows} == {"loss", "accuracy", "step"}
+    assert rows[0]["note"] == '4 steps of 8; resnet20 {"width": 10}'
+    names = [image_trials.row_of(line) for line in image_trials.LINES]
+    assert len(set(names)) == len(names)
+    for line in image_trials.LINES:
+        with torch.device("meta"):
+            create_model(line.model, **line.options)
+
+    # a trial that is stopped ends as one that is not
+    context = Context(made(), quick=True, sources={"cifar10": str(images)})
+    trial = _trial.Trial(image_trials.recipe(context, image_trials.LINES[1], 3), steps=5)
+    splits = make_splits(trial.config)
+    whole = _trial.run_trial(trial, splits, tmp_path / "whole")
+    batch = _trial._batch
+
+    def stopping(task: Any, numbers: Any, step: int) -> Any:
+        if step == 3:
+            raise KeyboardInterrupt
+        return batch(task, numbers, step)
+
+    monkeypatch.setattr(_trial, "_SAVED", 2)
+    monkeypatch.setattr(_trial, "_batch", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        _trial.run_trial(trial, splits, tmp_path / "parts")
+    torch.manual_seed(99)
+    monkeypatch.setattr(_trial, "_batch", batch)
+    parts = _trial.run_trial(trial, splits, tmp_path / "parts")
+    assert (parts.losses, parts.accuracy) == (whole.losses, whole.accuracy)
+    assert not list((tmp_path / "parts").glob("*.pt"))
 
 
 def test_segmentation_rows(tmp_path: Path) -> None:

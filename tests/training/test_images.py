@@ -109,6 +109,25 @@ def test_weights_say_how_images_are_prepared(
     assert read_weights_info(tmp_path / "own/best.safetensors").mean == (0.1, 0.2, 0.3)
 
 
+def test_erased_pixels_have_the_mean_colour(
+    image_config: Config, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, seen = loop._Trainer._step, []
+
+    def looking(trainer: Any, inputs: torch.Tensor, target: torch.Tensor) -> Any:
+        seen.append((inputs == 0.0).all(dim=1).flatten(1).sum(1))
+        return step(trainer, inputs, target)
+
+    monkeypatch.setattr(loop._Trainer, "_step", looking)
+    config, splits = run_of("memory", image_config, request, epochs=1)
+    for erase in (0.0, 1.0):
+        image = replace(config.image, erase=erase)
+        train(replace(config, image=image, out=f"{config.out}-{erase}"), splits)
+    half = len(seen) // 2
+    assert not torch.cat(seen[:half]).any()
+    assert torch.cat(seen[half:]).all()
+
+
 def test_workers_change_nothing(
     image_config: Config, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -357,6 +376,7 @@ def test_run_of_another_augmentation_is_not_resumed(
         {"crop_size": -1},
         {"padding": -1},
         {"flip": 1.5},
+        {"erase": -0.5},
         {"color": -0.1},
         {"scale": (0.5, 0.1)},
         {"mean": (0.5, 0.5, 0.5)},

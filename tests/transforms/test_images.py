@@ -12,6 +12,7 @@ from mgic_geo.transforms.images import (
     color_jitter,
     normalize,
     random_crop,
+    random_erase,
     random_flip,
     random_resized_crop,
     resize_center_crop,
@@ -30,6 +31,7 @@ def pixels(*shape: int, seed: int = 0) -> Tensor:
 RANDOM: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
     "random_crop": lambda x, g: random_crop(x, 2, g),
     "random_flip": lambda x, g: random_flip(x, g),
+    "random_erase": lambda x, g: random_erase(x, g),
     "color_jitter": lambda x, g: color_jitter(x, g, brightness=2, contrast=2, saturation=2),
     "random_resized_crop": lambda x, g: random_resized_crop(x[0], 7, g),
     "scale_jitter_crop": lambda x, g: scale_jitter_crop(x[0], x[0, 0].long(), 7, g)[0],
@@ -52,6 +54,31 @@ def test_the_generator_decides_and_type_and_range_stay(name: str, dtype: torch.d
     assert {x.dtype for x in out} == {dtype}
     assert min(x.min() for x in out) >= 0
     assert max(x.max() for x in out) <= (255 if dtype == torch.uint8 else 1)
+
+
+def test_erasing_covers_one_rectangle_of_the_announced_size() -> None:
+    images = pixels(500, 3, 24, 20).clamp(max=250)
+    fill = (1.0, 1.0, 1.0)
+    covered = (random_erase(images, generator(), 1.0, area=(0.1, 0.4), fill=fill) == 255).all(1)
+    high, wide = covered.any(2).sum(1), covered.any(1).sum(1)
+    assert torch.equal(covered.sum((1, 2)), high * wide)  # a whole rectangle, and nothing else
+    share = high * wide / (24 * 20)
+    assert 0.08 < share.min() < 0.15
+    assert 0.33 < share.max() < 0.43
+    assert (high / wide).log().mean().abs() < 0.1
+    assert ((high / wide).max() > 2.0) & ((high / wide).min() < 0.5)
+    # every pixel has its turn, and nothing happens to the other images
+    assert covered.any(0).all()
+    assert torch.equal(random_erase(images, generator(), 0.0), images)
+    some = random_erase(images, generator(), 0.3, fill=fill)
+    assert 0.2 < (some != images).flatten(1).any(1).float().mean() < 0.4
+    square = random_erase(images, generator(), 1.0, area=(0.3, 0.3), aspect=1.0, fill=fill)
+    assert {(12, 12)} == set(
+        zip(
+            (square == 255).all(1).any(2).sum(1).tolist(),
+            (square == 255).all(1).any(1).sum(1).tolist(),
+        )
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float64])
@@ -234,6 +261,10 @@ def test_small_images_lie_anywhere_in_the_crop() -> None:
         (lambda x, g: random_crop(x, -1, g), "padding must be at least 0, got -1"),
         (lambda x, g: random_crop(x[0, 0], 1, g), r"\[B, C, H, W\] or \[C, H, W\], got \[8, 8\]"),
         (lambda x, g: random_crop(x.long(), 1, g), "uint8 or floating-point, got torch.int64"),
+        (lambda x, g: random_erase(x, g, -0.1), "p must be between 0 and 1, got -0.1"),
+        (lambda x, g: random_erase(x, g, area=(0.5, 0.2)), "area must be 0 < smallest"),
+        (lambda x, g: random_erase(x, g, aspect=0.5), "aspect must be at least 1, got 0.5"),
+        (lambda x, g: random_erase(x, g, fill=(0.0,)), "fill must have a value for each of 3"),
         (lambda x, g: random_flip(x, g, 1.5), "p must be between 0 and 1, got 1.5"),
         (lambda x, g: random_flip(x, g, masks=x[:, 0, 1:]), "masks .* do not fit images"),
         (lambda x, g: color_jitter(x, g, contrast=-0.1), "must be at least 0, got 0.0, -0.1, 0.0"),

@@ -10,13 +10,20 @@ from torch.utils.flop_counter import register_flop_formula
 
 from mgic_geo.kernels.checks import check_alike, check_features, check_shape
 from mgic_geo.kernels.correction.reference import (
-    correction_backward_plain,
-    correction_plain,
+    correction_backward_by_moments,
+    correction_by_moments,
     correction_reference,
 )
 from mgic_geo.kernels.dispatch import takes_compiled
 from mgic_geo.kernels.operator import operator
 from mgic_geo.kernels.pointwise import mixes_pointwise
+
+__all__ = [
+    "correction",
+    "correction_backward",
+    "correction_reference",
+    "has_correction",
+]
 
 
 def has_correction(delta: Tensor, groups: int, size: int, out: int) -> bool:
@@ -27,7 +34,20 @@ def has_correction(delta: Tensor, groups: int, size: int, out: int) -> bool:
     )
 
 
-@operator(correction_plain)
+def _check(
+    fine: Tensor, delta: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, eps: float = 0.0
+) -> None:
+    if weight.dim() != 3 or not weight.numel():
+        raise ValueError(f"weight must be [groups, out, in], got {list(weight.shape)}")
+    groups, out, size = weight.shape
+    check_features(delta, groups * size, "delta")
+    check_shape("fine", fine, [delta.size(0), groups * out])
+    for name, t in (("scale", scale), ("shift", shift)):
+        check_shape(name, t, [groups * out])
+    check_alike(delta, fine=fine, weight=weight, scale=scale, shift=shift)
+
+
+@operator(correction_by_moments, _check)
 def correction(
     fine: Tensor, delta: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -55,20 +75,16 @@ def correction(
     Raises:
         ValueError: Shapes, types or devices do not fit.
     """
+    _check(fine, delta, weight, scale, shift)
     groups, out, size = weight.shape
-    check_features(delta, groups * size, "delta")
-    check_shape("fine", fine, [delta.size(0), groups * out])
-    for name, t in (("scale", scale), ("shift", shift)):
-        check_shape(name, t, [groups * out])
-    check_alike(delta, fine=fine, weight=weight, scale=scale, shift=shift)
     if has_correction(delta, groups, size, out) and delta.size(0):
         from mgic_geo.kernels.correction import cpu
 
         return cpu.correction_forward(fine, delta, weight, scale, shift, eps)
-    return correction_plain(fine, delta, weight, scale, shift, eps)
+    return correction_by_moments(fine, delta, weight, scale, shift, eps)
 
 
-@operator(correction_backward_plain)
+@operator(correction_backward_by_moments)
 def correction_backward(
     grad: Tensor,
     delta: Tensor,
@@ -86,14 +102,19 @@ def correction_backward(
     is not written to memory either: that of ``delta`` is a map of :math:`g` plus a map of
     :math:`d`, and that of ``weight`` follows from the moments of :math:`d` and of :math:`g d^T`.
     """
+    _check(grad, delta, weight, scale, mean)
     groups, out, size = weight.shape
-    check_shape("grad", grad, [delta.size(0), groups * out])
-    check_alike(delta, grad=grad, weight=weight, scale=scale)
+    check_shape("var", var, [groups * out])
+    check_shape("center", center, [groups * size])
+    check_shape("spread", spread, [groups, size, size])
+    check_alike(delta, var=var, center=center, spread=spread)
     if has_correction(delta, groups, size, out) and delta.size(0):
         from mgic_geo.kernels.correction import cpu
 
         return cpu.correction_backward(grad, delta, weight, scale, mean, var, center, spread, eps)
-    return correction_backward_plain(grad, delta, weight, scale, mean, var, center, spread, eps)
+    return correction_backward_by_moments(
+        grad, delta, weight, scale, mean, var, center, spread, eps
+    )
 
 
 @correction.register_fake

@@ -18,7 +18,7 @@ def correction_reference(
     return fine + (z - mean) * (var + eps).rsqrt() * scale + shift, mean, var
 
 
-def correction_plain(
+def correction_by_moments(
     fine: Tensor, delta: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """:func:`correction_reference` by the moments of ``delta``, which come along."""
@@ -31,10 +31,10 @@ def correction_plain(
     factor = scale * (var + eps).rsqrt()
     folded = weight * factor.view(groups, -1, 1)
     corrected = grouped_pointwise_reference(delta, folded, shift - mean * factor, fine)
-    return corrected, mean, var, center, spread
+    return corrected.contiguous(), mean, var, center, spread.contiguous()
 
 
-def correction_backward_plain(
+def correction_backward_by_moments(
     grad: Tensor,
     delta: Tensor,
     weight: Tensor,
@@ -62,4 +62,4 @@ def correction_backward_plain(
     back = weight.transpose(1, 2)
     rest = grouped_pointwise_reference(delta, -(back @ (c * weight)), (back @ k).view(-1))
     of_delta = grouped_pointwise_reference(grad, back * a.transpose(1, 2), None, rest)
-    return of_delta, of_weight, of_scale, of_shift
+    return of_delta.contiguous(), of_weight.contiguous(), of_scale, of_shift

@@ -15,8 +15,35 @@ from mgic_geo.kernels.derivatives.reference import Operators, derivative_operato
 from mgic_geo.kernels.dispatch import takes_compiled
 from mgic_geo.kernels.operator import operator
 
+__all__ = [
+    "FITS",
+    "derivative_operators",
+    "derivative_operators_reference",
+]
 
-@operator(derivative_operators_reference)
+FITS = ("average", "least_squares")
+
+
+def _check_graph(pos: Tensor, rowptr: Tensor, col: Tensor, fit: str) -> None:
+    if pos.dim() != 2 or not pos.size(1) or not pos.is_floating_point():
+        raise ValueError(f"pos must be [N, D] of numbers, got {pos.dtype} {list(pos.shape)}")
+    if fit not in FITS or (fit == "least_squares" and pos.size(1) != 3):
+        raise ValueError(f"fit = {fit!r}: use one of {FITS}, the second one in 3 dimensions")
+    check_graph(pos, rowptr, col, pos.size(0))
+
+
+def _check(pos: Tensor, rowptr: Tensor, col: Tensor, fit: str) -> None:
+    _check_graph(pos, rowptr, col, fit)
+    _check_longest(_longest(pos, rowptr, col), pos, col)
+
+
+def _check_longest(longest: float, pos: Tensor, col: Tensor) -> None:
+    if col.numel() and not 0.0 < longest < float("inf"):  # no edges: no derivatives, no error
+        what = "coincide" if longest == 0.0 else "are not all finite"
+        raise DataError(f"the {pos.size(0)} points {what}: no derivatives can be taken")
+
+
+@operator(derivative_operators_reference, _check)
 def derivative_operators(pos: Tensor, rowptr: Tensor, col: Tensor, fit: str) -> Operators:
     """The fields of :class:`~mgic_geo.graph.DifferentialOperators`, which has the formulas.
 
@@ -35,30 +62,24 @@ def derivative_operators(pos: Tensor, rowptr: Tensor, col: Tensor, fit: str) -> 
         DataError: Positions are not finite, or all of them coincide; the graph is damaged, or
             names other nodes.
     """
-    if pos.dim() != 2:
-        raise ValueError(f"pos must be [N, D], got {list(pos.shape)}")
-    check_graph(pos, rowptr, col, pos.size(0))
+    _check_graph(pos, rowptr, col, fit)
     if fit == "average" and pos.size(1) == 3 and takes_compiled(pos):
         from mgic_geo.kernels.derivatives import cpu
 
         longest, made = cpu.derivative_operators(pos, rowptr, col)
-    else:
-        longest = _longest(pos, rowptr, col)
-        made = None
-    if col.numel() and not 0.0 < longest < float("inf"):  # no edges: no derivatives, no error
-        what = "coincide" if longest == 0.0 else "are not all finite"
-        raise DataError(f"the {pos.size(0)} points {what}: no derivatives can be taken")
-    if made is None:
-        return tuple(  # type: ignore[return-value]
-            t.contiguous() for t in derivative_operators_reference(pos, rowptr, col, fit)
-        )
-    return made  # type: ignore[return-value]
+        _check_longest(longest, pos, col)
+        return made  # type: ignore[return-value]
+    _check_longest(_longest(pos, rowptr, col), pos, col)
+    return tuple(  # type: ignore[return-value]
+        t.contiguous() for t in derivative_operators_reference(pos, rowptr, col, fit)
+    )
 
 
 def _longest(pos: Tensor, rowptr: Tensor, col: Tensor) -> float:
     """The longest edge."""
     if not col.numel():
         return 0.0
+    pos = pos.detach()
     start = torch.repeat_interleave(pos, rowptr.diff().long(), dim=0, output_size=col.size(0))
     return float((pos[col.long()] - start).norm(dim=-1).max())
 

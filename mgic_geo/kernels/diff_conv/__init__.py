@@ -21,7 +21,30 @@ from mgic_geo.kernels.operator import operator
 __all__ = ["derive", "diff_conv", "diff_conv_backward", "diff_conv_reference"]
 
 
-@operator(diff_conv_reference, constants=["weight"])
+def _check(
+    x: Tensor,
+    mix: Tensor,
+    rowptr: Tensor,
+    col: Tensor,
+    weight: Tensor,
+    rowptr_t: Tensor | None = None,
+    col_t: Tensor | None = None,
+    weight_t: Tensor | None = None,
+    bias: Tensor | None = None,
+    relu: bool = False,
+    residual: Tensor | None = None,
+) -> None:
+    if mix.dim() != 4 or not mix.numel():
+        raise ValueError(f"mix must be [groups, T + 1, in, out], got {list(mix.shape)}")
+    groups, terms, size, out = mix.shape
+    check_features(x, groups * size)
+    check_alike(x, mix=mix, bias=bias, residual=residual)
+    check_graph(x, rowptr, col, x.size(0), weight, terms - 1)
+    check_shape("bias", bias, [groups * out])
+    check_shape("residual", residual, [x.size(0), groups * out])
+
+
+@operator(diff_conv_reference, _check, constants=["weight"])
 def diff_conv(
     x: Tensor,
     mix: Tensor,
@@ -65,10 +88,8 @@ def diff_conv(
         ValueError: Shapes, types or devices do not fit.
         DataError: The graph is damaged, or names other nodes.
     """
+    _check(x, mix, rowptr, col, weight, bias=bias, residual=residual)
     groups, _, size, out = mix.shape
-    _check(x, mix, rowptr, col, weight)
-    check_shape("bias", bias, [groups * out])
-    check_shape("residual", residual, [x.size(0), groups * out])
     backend = backend_for(x)
     if backend == "cpu":
         from mgic_geo.kernels.diff_conv import cpu, padding
@@ -113,10 +134,11 @@ def diff_conv_backward(
 
     Both need the same derivatives :math:`u` of the gradient in the transposed graph.
     """
+    _check(x, mix, rowptr_t, col_t, weight_t)
     groups, _, size, out = mix.shape
     none = x.new_empty(0)
-    _check(x, mix, rowptr_t, col_t, weight_t)
     check_shape("grad", grad, [x.size(0), groups * out])
+    check_alike(x, grad=grad)
     graph, transposed = (rowptr, col, weight), (rowptr_t, col_t, weight_t)
     backend = backend_for(x)
     if backend == "cpu":
@@ -133,15 +155,8 @@ def diff_conv_backward(
             if into_x:
                 return gpu.diff_conv_forward(grad, mix.transpose(2, 3), *transposed), none
             return none, gpu.diff_conv_grad_mix(grad, x, groups, *transposed)
+    check_graph(x, *graph[:2], x.size(0), weight)
     return products.backward(grad, x, mix, graph, transposed, into_x, into_mix)
-
-
-def _check(x: Tensor, mix: Tensor, rowptr: Tensor, col: Tensor, weight: Tensor) -> None:
-    check_features(x, mix.size(0) * mix.size(2))
-    check_alike(x, mix=mix)
-    check_graph(x, rowptr, col, x.size(0), weight)
-    if weight.size(1) != mix.size(1) - 1:
-        raise ValueError(f"weight has {weight.size(1)} derivatives, mix is for {mix.size(1) - 1}")
 
 
 @diff_conv.register_fake

@@ -77,4 +77,4 @@ def _trimmed(y: Tensor, groups: int, size: int, wide: int) -> Tensor:
     """What :func:`_pad_columns` added, taken off."""
     if y.size(-1) == groups * size:
         return y
-    return y.unflatten(-1, (-1, wide))[:, :groups, :size].flatten(1)
+    return y.unflatten(-1, (-1, wide))[:, :groups, :size].flatten(1).contiguous()

@@ -60,7 +60,7 @@ def _derivatives(
     x: Tensor, rowptr: Tensor, col: Tensor, weight: Tensor
 ) -> Iterator[tuple[slice, Tensor]]:
     """:func:`derive` for some nodes after the other, so that the result stays in the cache."""
-    x, weight, backend = x.contiguous(), weight.to(x.dtype), backend_for(x)
+    x, weight, backend = x.contiguous(), weight.to(x.dtype).contiguous(), backend_for(x)
     if backend == "gpu" and weight.size(1) == 6:
         from mgic_geo.kernels.diff_conv import gpu
 

@@ -7,17 +7,25 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 from torch.utils.flop_counter import register_flop_formula
 
 from mgic_geo.kernels.checks import check_alike, check_features, check_graph, check_shape
 from mgic_geo.kernels.correction import has_correction
 from mgic_geo.kernels.diff_cycle.reference import by_grid, diff_cycle_plain, diff_cycle_reference
-from mgic_geo.kernels.dispatch import lanes
+from mgic_geo.kernels.dispatch import is_readable, lanes, runs_plain
 from mgic_geo.kernels.operator import operator
+
+__all__ = [
+    "diff_cycle",
+    "diff_cycle_backward",
+    "diff_cycle_reference",
+    "has_diff_cycle",
+]
 
 # Larger groups are left to matrix products; as in diff_conv.
 _LARGEST_GROUP = 64
+
+Shape = tuple[int, ...]
 
 
 def has_diff_cycle(x: Tensor, parameters: Sequence[Tensor]) -> bool:
@@ -38,7 +46,37 @@ def has_diff_cycle(x: Tensor, parameters: Sequence[Tensor]) -> bool:
     return True
 
 
-@operator(diff_cycle_plain, constants=["weight"])
+def _check(
+    x: Tensor,
+    parameters: Sequence[Tensor],
+    rowptr: Tensor,
+    col: Tensor,
+    weight: Tensor,
+    *_: Any,
+) -> None:
+    """The widths of all grids follow from each other."""
+    check_features(x, x.size(-1))
+    check_graph(x, rowptr, col, x.size(0), weight, 6)
+    width = x.size(-1)
+    for mix, scale, shift, *transfer in by_grid(parameters):
+        size = width // max(mix.size(0), 1)
+        check_shape("mix", mix, [mix.size(0), 7, size, size])
+        parts = {"mix": mix, "scale": scale, "shift": shift}
+        if transfer:
+            down, up, parts["scale of N"], parts["shift of N"] = transfer
+            groups, half, size = down.shape
+            check_shape("restriction", down, [groups, half, 2 * half])
+            check_shape("restriction", down, [width // max(size, 1), half, size])
+            check_shape("prolongation", up, [groups, size, half])
+            parts |= {"restriction": down, "prolongation": up}
+        for name, t in parts.items():
+            if name.startswith(("scale", "shift")):
+                check_shape(name, t, [width])
+        check_alike(x, **parts)
+        width //= 2
+
+
+@operator(diff_cycle_plain, _check, constants=["weight"])
 def diff_cycle(
     x: Tensor,
     parameters: list[Tensor],
@@ -79,35 +117,13 @@ def diff_cycle(
         computation, from the coarsest grid on; and what the backward pass wants to see again. Only
         the first has a gradient.
     """
-    _check(x, parameters)
-    check_graph(x, rowptr, col, x.size(0), weight)
+    _check(x, parameters, rowptr, col, weight)
     if not has_diff_cycle(x, parameters):
         y, statistics = diff_cycle_reference(x, parameters, rowptr, col, weight, eps)
         return y, statistics, []
     from mgic_geo.kernels.diff_cycle import cpu
 
     return cpu.diff_cycle_forward(x.contiguous(), by_grid(parameters), (rowptr, col, weight), eps)
-
-
-def _check(x: Tensor, parameters: Sequence[Tensor]) -> None:
-    """The widths of all grids follow from each other."""
-    for mix, scale, shift, *transfer in by_grid(parameters):
-        channels = mix.size(0) * mix.size(2)
-        check_features(x, channels)
-        check_shape("scale", scale, [channels])
-        check_shape("shift", shift, [channels])
-        check_alike(x, mix=mix, scale=scale, shift=shift)
-        if mix.size(1) != 7:
-            raise ValueError(f"mix must be [groups, 7, *, *], got {list(mix.shape)}")
-        if transfer:
-            down, up, scale, shift = transfer
-            groups, half, size = down.shape
-            check_features(x, groups * size)
-            check_shape("prolongation", up, [groups, size, half])
-            check_shape("scale", scale, [channels])
-            check_shape("shift", shift, [channels])
-            check_alike(x, restriction=down, prolongation=up, scale=scale, shift=shift)
-            x = x[:, : groups * half]
 
 
 def _gradients(
@@ -159,9 +175,17 @@ def diff_cycle_backward(
 
     Empties ``kept``.
     """
-    _check(x, parameters)
+    _check(x, parameters, rowptr_t, col_t, weight_t)
     check_shape("grad", grad, list(x.shape))
-    check_graph(x, rowptr_t, col_t, x.size(0), weight_t)
+    if not has_diff_cycle(x, parameters):
+        raise ValueError("there are no loops for these grids: take plain torch")
+    for name, given, wanted in zip(
+        ("statistics", "kept"), (statistics, kept), _saved(x, parameters)
+    ):
+        if [tuple(t.shape) for t in given] != wanted:
+            raise ValueError(f"{name} are not those of the forward pass")
+        check_alike(x, **{f"{name}_{i}": t for i, t in enumerate(given)})
+    check_alike(x, grad=grad)
     from mgic_geo.kernels.diff_cycle import cpu
 
     return cpu.diff_cycle_backward(
@@ -170,22 +194,27 @@ def diff_cycle_backward(
     )  # fmt: skip
 
 
-@diff_cycle.register_fake
-def _(x: Tensor, parameters: list[Tensor], *_: Any) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+def _saved(x: Tensor, parameters: Sequence[Tensor]) -> tuple[list[Shape], list[Shape]]:
+    """Shapes of the statistics and of what is kept."""
     grids = by_grid(parameters)
-    features = [x.new_empty(x.size(0), scale.numel()) for _, scale, *_ in grids]
-    statistics: list[Tensor] = []
-    kept: list[Tensor] = []
+    statistics: list[Shape] = []
+    kept: list[Shape] = []
     for j in range(len(grids) - 1, -1, -1):
-        like, width = features[j], grids[j][1]
+        width = grids[j][1].numel()
         if j < len(grids) - 1:
             groups, size = grids[j][4].size(0), grids[j][4].size(2)
-            statistics += [torch.empty_like(width), torch.empty_like(width)]
-            kept += [x.new_empty(groups * size), x.new_empty(groups, size, size)]
-            kept += [torch.empty_like(like)]
-        statistics += [torch.empty_like(width), torch.empty_like(width)]
-        kept.append(torch.empty_like(like))
-    return features[0], statistics, kept if has_diff_cycle(x, parameters) else []
+            statistics += [(width,), (width,)]
+            kept += [(groups * size,), (groups, size, size), (x.size(0), width)]
+        statistics += [(width,), (width,)]
+        kept.append((x.size(0), width))
+    return statistics, kept
+
+
+@diff_cycle.register_fake
+def _(x: Tensor, parameters: list[Tensor], *_: Any) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    statistics, kept = ([x.new_empty(s) for s in shapes] for shapes in _saved(x, parameters))
+    y = torch.empty_like(x, memory_format=torch.contiguous_format)
+    return y, statistics, kept if has_diff_cycle(x, parameters) else []
 
 
 @diff_cycle_backward.register_fake
@@ -211,12 +240,12 @@ def _backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     if grad is None:
         return None, [None] * learned, *([None] * 7)
     args: list[Any] = [grad, x, parameters, *ctx.graph, statistics, kept, ctx.eps]
-    if not kept:
+    if not kept or runs_plain([grad]):
         of_x, *of_parameters = _gradients(grad, [x, *parameters], ctx.graph, ctx.eps)
-    elif type(grad) is Tensor and not (torch.is_grad_enabled() or is_in_torch_dispatch_mode()):
+    elif is_readable(grad) and not torch.is_grad_enabled():
         # Straight to the kernels: an operator's call holds all of its arguments until its end.
         ctx.maybe_clear_saved_tensors()  # unless the graph is retained
-        of_x, *of_parameters = diff_cycle_backward.__wrapped__(*args)
+        of_x, *of_parameters = diff_cycle_backward.function(*args)
     else:
         of_x, *of_parameters = diff_cycle_backward(*args)
     return of_x, of_parameters, *([None] * 7)

@@ -61,4 +61,5 @@ def diff_cycle_plain(
     eps: float,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """:func:`diff_cycle_reference`, and that nothing is kept for the backward pass."""
-    return *diff_cycle_reference(x, parameters, rowptr, col, weight, eps), []
+    y, statistics = diff_cycle_reference(x, parameters, rowptr, col, weight, eps)
+    return y.contiguous(), statistics, []

@@ -1,1 +1,3 @@
 """What the GPU kernels share, in Triton; see README.md."""
+
+__all__: list[str] = []

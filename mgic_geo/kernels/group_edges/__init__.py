@@ -9,12 +9,33 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from mgic_geo.errors import DataError
-from mgic_geo.kernels import dispatch
+from mgic_geo.kernels.dispatch import reads_indices
 from mgic_geo.kernels.group_edges.reference import group_edges_reference
 from mgic_geo.kernels.operator import operator
 
+__all__ = [
+    "group_edges",
+    "group_edges_reference",
+]
 
-@operator(group_edges_reference)
+
+def _check_shape(edge_index: Tensor) -> None:
+    if edge_index.dim() != 2 or edge_index.size(0) != 2:
+        raise ValueError(f"edge_index must be [2, E], got {list(edge_index.shape)}")
+    if edge_index.dtype not in (torch.int64, torch.int32):
+        raise ValueError(f"edge_index must be int64 or int32, got {edge_index.dtype}")
+
+
+def _check(edge_index: Tensor, num_nodes: int) -> None:
+    _check_shape(edge_index)
+    if edge_index.numel():
+        first, last = (int(end) for end in edge_index.aminmax())
+        if first < 0 or last >= num_nodes:
+            wrong = first if first < 0 else last
+            raise DataError(f"edge_index names node {wrong}, there are {num_nodes} nodes")
+
+
+@operator(group_edges_reference, _check)
 def group_edges(edge_index: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:
     """The edges of each node one after another, in the order in which they are given.
 
@@ -29,20 +50,13 @@ def group_edges(edge_index: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:
         ValueError: ``edge_index`` has another shape, or holds no integers.
         DataError: An edge names a node that does not exist.
     """
-    if edge_index.dim() != 2 or edge_index.size(0) != 2:
-        raise ValueError(f"edge_index must be [2, E], got {list(edge_index.shape)}")
-    if edge_index.dtype not in (torch.int64, torch.int32):
-        raise ValueError(f"edge_index must be int64 or int32, got {edge_index.dtype}")
-    if dispatch.COMPILED and edge_index.device.type == "cpu":
+    _check_shape(edge_index)
+    if reads_indices(edge_index):
         from mgic_geo.kernels.group_edges import cpu
 
         if (rows := cpu.group_edges(edge_index, num_nodes)) is not None:
             return rows
-    if edge_index.numel():
-        first, last = (int(end) for end in edge_index.aminmax())
-        if first < 0 or last >= num_nodes:
-            wrong = first if first < 0 else last
-            raise DataError(f"edge_index names node {wrong}, there are {num_nodes} nodes")
+    _check(edge_index, num_nodes)
     return group_edges_reference(edge_index, num_nodes)
 
 

@@ -16,8 +16,20 @@ from mgic_geo.kernels.neighbor_max.reference import (
 )
 from mgic_geo.kernels.operator import operator
 
+__all__ = [
+    "neighbor_max",
+    "neighbor_max_grad",
+    "neighbor_max_reference",
+]
 
-@operator(neighbor_max_reference)
+
+def _check(x: Tensor, rowptr: Tensor, col: Tensor) -> None:
+    if x.dim() != 2:
+        raise ValueError(f"x must be [N, C], got {list(x.shape)}")
+    check_graph(x, rowptr, col, max(rowptr.numel() - 1, 0))
+
+
+@operator(neighbor_max_reference, _check)
 def neighbor_max(x: Tensor, rowptr: Tensor, col: Tensor) -> tuple[Tensor, Tensor]:
     r"""Largest feature among a node's neighbours, :math:`m_{i,c} = \max_{j \in N(i)} x_{j,c}`.
 
@@ -34,9 +46,7 @@ def neighbor_max(x: Tensor, rowptr: Tensor, col: Tensor) -> tuple[Tensor, Tensor
         ValueError: Shapes, types or devices do not fit.
         DataError: The graph is damaged, or names other nodes.
     """
-    if x.dim() != 2:
-        raise ValueError(f"x must be [N, C], got {list(x.shape)}")
-    check_graph(x, rowptr, col, rowptr.size(0) - 1)
+    _check(x, rowptr, col)
     backend = backend_for(x)
     if backend == "cpu":
         from mgic_geo.kernels.neighbor_max import cpu
@@ -53,6 +63,8 @@ def neighbor_max(x: Tensor, rowptr: Tensor, col: Tensor) -> tuple[Tensor, Tensor
 def neighbor_max_grad(grad: Tensor, who: Tensor, nodes: int) -> Tensor:
     """The gradient of :func:`neighbor_max` with respect to ``x``."""
     check_shape("who", who, list(grad.shape))
+    if who.dtype != torch.int32 or who.device != grad.device or grad.dim() != 2:
+        raise ValueError(f"who must be int32 [N, C] on {grad.device}, got {who.dtype}")
     backend = backend_for(grad)
     if backend == "cpu":
         from mgic_geo.kernels.neighbor_max import cpu

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from mgic_geo.errors import DataError
-from mgic_geo.kernels import dispatch
+from mgic_geo.kernels.dispatch import reads_indices
 from mgic_geo.kernels.neighbors import backends
 from mgic_geo.kernels.neighbors.reference import (
     KDTREE_MAX_DIM,
@@ -21,6 +21,14 @@ from mgic_geo.kernels.neighbors.reference import (
     neighbor_table_reference,
 )
 from mgic_geo.kernels.operator import operator
+
+__all__ = [
+    "available_backends",
+    "farthest_points",
+    "farthest_points_reference",
+    "neighbor_table",
+    "neighbor_table_reference",
+]
 
 _FLOATS = (torch.float32, torch.float64)
 
@@ -38,7 +46,51 @@ def available_backends(device: str | torch.device = "cpu") -> list[str]:
     return [name for name, works in usable.items() if works]
 
 
-@operator(neighbor_table_reference)
+def _check(
+    x: Tensor,
+    y: Tensor,
+    k: int,
+    batch_x: Tensor | None = None,
+    batch_y: Tensor | None = None,
+    clouds: int = 1,
+    radius: float | None = None,
+    own: bool = False,
+    cosine: bool = False,
+    workers: int = 0,
+    backend: str = "auto",
+) -> tuple[Sequence[int], Sequence[int]]:
+    """First points of the clouds in ``x`` and ``y``."""
+    if k < 1:
+        raise ValueError(f"k = {k}: it must be at least 1")
+    if radius is not None and not radius >= 0.0:
+        raise ValueError(f"radius = {radius}: it must not be negative")
+    if x.dim() != 2 or y.dim() != 2 or x.size(1) != y.size(1):
+        raise ValueError(f"points must be [N, D], got {list(x.shape)} and {list(y.shape)}")
+    if not x.size(1):
+        raise ValueError("points have no coordinates: they must be [N, D] with D >= 1")
+    if own and x.shape != y.shape:
+        raise ValueError(f"own: y must be x, got {list(x.shape)} and {list(y.shape)}")
+    if x.device != y.device:
+        raise ValueError(f"points lie on {x.device} and {y.device}: bring them to one device")
+    same = y is x or own
+    if not (_finite(x) and (same or _finite(y))):
+        raise DataError("points hold NaN or infinite coordinates: remove them first")
+    clouds = max(clouds, *(_clouds(batch) for batch in (batch_x, batch_y)))
+    divided = batch_x is not None or batch_y is not None
+    ptr_x = _pointers(batch_x, x.size(0), clouds, divided)
+    ptr_y = _pointers(batch_y, y.size(0), clouds, divided)
+    for i in range(clouds):
+        size = ptr_x[i + 1] - ptr_x[i]
+        if size < k + own and ptr_y[i + 1] > ptr_y[i] and radius is None:
+            raise DataError(
+                f"cloud {i} has {size} points, k = {k} needs at least {k + own}: "
+                f"use a smaller k or more points"
+            )
+    _choose(backend, x)
+    return ptr_x, ptr_y
+
+
+@operator(neighbor_table_reference, _check)
 def neighbor_table(
     x: Tensor,
     y: Tensor,
@@ -76,28 +128,7 @@ def neighbor_table(
         ValueError: An argument makes no sense.
         DataError: A cloud has too few points for ``k``, or a coordinate is not finite.
     """
-    if k < 1:
-        raise ValueError(f"k = {k}: it must be at least 1")
-    if radius is not None and not radius >= 0.0:
-        raise ValueError(f"radius = {radius}: it must not be negative")
-    if x.dim() != 2 or y.dim() != 2 or x.size(1) != y.size(1):
-        raise ValueError(f"points must be [N, D], got {list(x.shape)} and {list(y.shape)}")
-    if x.device != y.device:
-        raise ValueError(f"points lie on {x.device} and {y.device}: bring them to one device")
-    same = y is x or own
-    if not (_finite(x) and (same or _finite(y))):
-        raise DataError("points hold NaN or infinite coordinates: remove them first")
-    clouds = max(clouds, *(_clouds(batch) for batch in (batch_x, batch_y)))
-    divided = batch_x is not None or batch_y is not None
-    ptr_x = _pointers(batch_x, x.size(0), clouds, divided)
-    ptr_y = _pointers(batch_y, y.size(0), clouds, divided)
-    for i in range(clouds):
-        size = ptr_x[i + 1] - ptr_x[i]
-        if size < k + own and ptr_y[i + 1] > ptr_y[i] and radius is None:
-            raise DataError(
-                f"cloud {i} has {size} points, k = {k} needs at least {k + own}: "
-                f"use a smaller k or more points"
-            )
+    ptr_x, ptr_y = _check(x, y, k, batch_x, batch_y, clouds, radius, own, cosine, workers, backend)
     if cosine:  # on unit vectors the Euclidean order is the cosine order
         x, y = F.normalize(x, dim=-1), F.normalize(y, dim=-1)
     x, y = x.detach(), y.detach()
@@ -109,11 +140,29 @@ def neighbor_table(
         return backends.SEARCHES[search](x, y, ptr_x, ptr_y, k, workers, own)
     if search == "compiled":
         return backends.compiled(x, y, ptr_x, ptr_y, k, workers, own, radius)
-    of_x, of_y = (backends.cloud_of_points(ptr, x.device) for ptr in (ptr_x, ptr_y))
-    return neighbor_table_reference(x, y, k, of_x, of_y, clouds, radius, own)
+    return backends.dense_within(x, y, ptr_x, ptr_y, k, radius, own)
 
 
-@operator(farthest_points_reference)
+def _check_farthest(
+    pos: Tensor, num_points: int, seed: int, batch: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Sizes of the clouds, and the first point of each."""
+    if pos.dim() != 2 or not pos.numel():
+        raise DataError(f"pos must be [N, D] with N >= 1, got shape {list(pos.shape)}")
+    if not _finite(pos):
+        raise DataError("pos has NaN or infinite coordinates; drop those points first")
+    if batch is not None:
+        _check_batch(batch, pos.size(0))
+    counts, first = first_points(pos, seed, batch)
+    if not 1 <= num_points <= int(counts.min()):
+        raise DataError(
+            f"cannot pick {num_points} points from a cloud of {int(counts.min())}: "
+            "ask for at least 1 and at most all"
+        )
+    return counts, first
+
+
+@operator(farthest_points_reference, _check_farthest)
 def farthest_points(pos: Tensor, num_points: int, seed: int, batch: Tensor | None = None) -> Tensor:
     """Points picked one by one, each the farthest from those before; in double precision.
 
@@ -129,19 +178,8 @@ def farthest_points(pos: Tensor, num_points: int, seed: int, batch: Tensor | Non
     Raises:
         DataError: A cloud has fewer points than asked for, or coordinates are not finite.
     """
-    if pos.dim() != 2 or pos.size(0) == 0:
-        raise DataError(f"pos must be [N, D] with N >= 1, got shape {list(pos.shape)}")
-    if not _finite(pos):
-        raise DataError("pos has NaN or infinite coordinates; drop those points first")
-    if batch is not None:
-        _check_batch(batch, pos.size(0))
-    counts, first = first_points(pos, seed, batch)
-    if not 1 <= num_points <= int(counts.min()):
-        raise DataError(
-            f"cannot pick {num_points} points from a cloud of {int(counts.min())}: "
-            "ask for at least 1 and at most all"
-        )
-    if not dispatch.COMPILED or pos.device.type != "cpu":
+    counts, first = _check_farthest(pos, num_points, seed, batch)
+    if not reads_indices(pos):
         return farthest_points_reference(pos, num_points, seed, batch)
     from mgic_geo.kernels.neighbors.farthest import farthest_table
 
@@ -200,6 +238,8 @@ def _pointers(batch: Tensor | None, count: int, clouds: int, divided: bool) -> S
 
 
 def _check_batch(batch: Tensor, count: int) -> None:
+    if batch.is_floating_point() or batch.dim() != 1:
+        raise ValueError(f"batch must be whole numbers [N], got {batch.dtype} {list(batch.shape)}")
     if batch.numel() != count or bool((batch.diff() < 0).any()) or (count and int(batch[0]) < 0):
         raise DataError(
             f"batch has {batch.numel()} entries for {count} points, or is not sorted: "

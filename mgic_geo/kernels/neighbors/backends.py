@@ -155,6 +155,30 @@ def dense(
     return torch.cat(tables)
 
 
+def dense_within(
+    x: Tensor,
+    y: Tensor,
+    ptr_x: Sequence[int],
+    ptr_y: Sequence[int],
+    k: int,
+    radius: float,
+    own: bool,
+) -> Tensor:
+    """:func:`dense`, of neighbours up to ``radius``; -1 where there are fewer than ``k``."""
+    table = torch.full((y.size(0), k), -1, device=y.device)
+    for start, stop, low, high in zip(ptr_x[:-1], ptr_x[1:], ptr_y[:-1], ptr_y[1:]):
+        most = min(k, stop - start)
+        rows = max(_DENSE_CHUNK // max(stop - start, 1), 1)
+        for first in range(low, high if most else low, rows):
+            part = slice(first, min(first + rows, high))
+            found, distance = nearest(
+                x[None, start:stop], y[None, part], most, own_row=first - start if own else None
+            )
+            there = distance[0] <= radius
+            table[part, :most] = torch.where(there, found[0] + start, -1)
+    return table
+
+
 def _in_chunks(x: Tensor, y: Tensor, k: int) -> Tensor:
     rows = max(_DENSE_CHUNK // max(x.size(0) * x.size(1), 1), 1)
     return torch.cat([nearest(x, part, k)[0] for part in y.split(rows, dim=1)], dim=1)

@@ -41,11 +41,11 @@ def neighbor_table_reference(
         of_y = y.new_zeros(y.size(0)) if batch_y is None else batch_y
         apart = (of_y.unsqueeze(1) != of_x.unsqueeze(0)).unsqueeze(0)
     if radius is None:
-        table, distance = nearest(near_x, near_y, k, apart, own)
+        table, distance = nearest(near_x, near_y, k, apart, 0 if own else None)
         absent = distance.isinf()
     else:
         most = min(k, near_x.size(1))
-        table, distance = nearest(near_x, near_y, most, apart, own)
+        table, distance = nearest(near_x, near_y, most, apart, 0 if own else None)
         table = F.pad(table, (0, k - most))
         distance = F.pad(distance, (0, k - most), value=math.inf)
         absent = ~(distance <= radius) | distance.isinf()
@@ -53,7 +53,7 @@ def neighbor_table_reference(
 
 
 def nearest(
-    x: Tensor, y: Tensor, k: int, apart: Tensor | None = None, own: bool = False
+    x: Tensor, y: Tensor, k: int, apart: Tensor | None = None, own_row: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Indices and distances of the ``k`` nearest points, ``[B, M, k]`` each.
 
@@ -62,14 +62,15 @@ def nearest(
         y: ``[B, M, D]``.
         k: Number of neighbours.
         apart: Which pairs do not count, ``[B, M, N]``.
-        own: ``y`` is ``x``, and no point is its own neighbour.
+        own_row: ``y`` are the points of ``x`` from this one on, and none is its own neighbour.
     """
     # The expansion |x|^2 - 2 x y + |y|^2 loses the small distances, which are the ones that count.
     low = x.size(-1) <= KDTREE_MAX_DIM
     mode = "donot_use_mm_for_euclid_dist" if low else "use_mm_for_euclid_dist_if_necessary"
     distance = torch.cdist(y, x, compute_mode=mode)
-    if own:
-        itself = torch.eye(x.size(1), dtype=torch.bool, device=x.device)
+    if own_row is not None:
+        numbers = torch.arange(own_row, own_row + y.size(1), device=x.device)
+        itself = numbers.unsqueeze(-1) == torch.arange(x.size(1), device=x.device)
         distance = distance.masked_fill(itself, math.inf)
     if apart is not None:
         distance = distance.masked_fill(apart, math.inf)

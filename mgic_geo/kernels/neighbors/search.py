@@ -37,7 +37,8 @@ def neighbor_table(
     parts = ranges(leaves, min(8 * workers, leaves // _LEAVES_A_TASK) if workers > 1 else 1)
     kind = x.dtype.type
     # Comparisons are strict, and a point at the radius is within it.
-    limit = np.nextafter(kind(radius) * kind(radius), kind(np.inf))
+    with np.errstate(over="ignore"):
+        limit = np.nextafter(kind(radius) * kind(radius), kind(np.inf))
     run_all(_search, [(forest, queries, y is None, *part, table, limit) for part in parts], workers)
     return table
 

@@ -13,6 +13,13 @@ from mgic_geo.kernels.dispatch import lanes
 from mgic_geo.kernels.norm_act.reference import norm_act_backward_reference, norm_act_reference
 from mgic_geo.kernels.operator import operator
 
+__all__ = [
+    "has_norm_act",
+    "norm_act",
+    "norm_act_backward",
+    "norm_act_reference",
+]
+
 
 def has_norm_act(y: Tensor) -> bool:
     """Whether :func:`norm_act` has a compiled kernel for ``y``."""
@@ -20,7 +27,23 @@ def has_norm_act(y: Tensor) -> bool:
     return y.dim() == 2 and width > 0 and y.size(1) % width == 0
 
 
-@operator(norm_act_reference)
+def _check(
+    y: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    residual: Tensor | None,
+    eps: float = 0.0,
+    relu: bool = False,
+) -> None:
+    channels = weight.numel()
+    check_features(y, channels, "y")
+    for name, t in (("weight", weight), ("bias", bias)):
+        check_shape(name, t, [channels])
+    check_shape("residual", residual, list(y.shape))
+    check_alike(y, weight=weight, bias=bias, residual=residual)
+
+
+@operator(norm_act_reference, _check)
 def norm_act(
     y: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, eps: float, relu: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -45,11 +68,7 @@ def norm_act(
     Raises:
         ValueError: Shapes, types or devices do not fit.
     """
-    channels = weight.size(0)
-    check_features(y, channels, "y")
-    check_shape("bias", bias, [channels])
-    check_shape("residual", residual, list(y.shape))
-    check_alike(y, weight=weight, bias=bias, residual=residual)
+    _check(y, weight, bias, residual)
     if has_norm_act(y) and y.size(0):
         from mgic_geo.kernels.norm_act import cpu
 
@@ -70,8 +89,10 @@ def norm_act_backward(
     relu: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of :func:`norm_act` with respect to ``y``, ``weight`` and ``bias``."""
-    check_shape("grad", grad, list(y.shape))
-    check_alike(y, grad=grad, weight=weight, bias=bias, mean=mean, var=var)
+    _check(y, weight, bias, grad)
+    for name, t in (("mean", mean), ("var", var)):
+        check_shape(name, t, list(weight.shape))
+    check_alike(y, mean=mean, var=var)
     if has_norm_act(y) and y.size(0):
         from mgic_geo.kernels.norm_act import cpu
 

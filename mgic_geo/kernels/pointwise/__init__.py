@@ -17,6 +17,13 @@ from mgic_geo.kernels.pointwise.reference import (
     weight_grad_reference,
 )
 
+__all__ = [
+    "grouped_pointwise",
+    "grouped_pointwise_reference",
+    "grouped_pointwise_weight_grad",
+    "mixes_pointwise",
+]
+
 # Larger groups are left to matrix products.
 _LARGEST_GROUP = 32
 
@@ -26,7 +33,7 @@ def mixes_pointwise(x: Tensor, groups: int, size: int, out: int) -> bool:
 
     On the CPU a whole number of groups has to fill whole registers, on both sides.
     """
-    if max(size, out) > _LARGEST_GROUP:
+    if not 0 < min(size, out) <= max(size, out) <= _LARGEST_GROUP:
         return False
     width = lanes(x)
     if width == 0:
@@ -36,7 +43,19 @@ def mixes_pointwise(x: Tensor, groups: int, size: int, out: int) -> bool:
     return groups % max(width // math.gcd(size, width), width // math.gcd(out, width)) == 0
 
 
-@operator(grouped_pointwise_reference)
+def _check(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, residual: Tensor | None = None
+) -> None:
+    if weight.dim() != 3 or not weight.size(0):
+        raise ValueError(f"weight must be [groups, out, in], got {list(weight.shape)}")
+    groups, out, size = weight.shape
+    check_features(x, groups * size)
+    check_shape("bias", bias, [groups * out])
+    check_shape("residual", residual, [x.size(0), groups * out])
+    check_alike(x, weight=weight, bias=bias, residual=residual)
+
+
+@operator(grouped_pointwise_reference, _check)
 def grouped_pointwise(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, residual: Tensor | None = None
 ) -> Tensor:
@@ -60,7 +79,7 @@ def grouped_pointwise(
     groups, out, size = weight.shape
     _check(x, weight, bias, residual)
     if not mixes_pointwise(x, groups, size, out):
-        return grouped_pointwise_reference(x, weight, bias, residual)
+        return grouped_pointwise_reference(x, weight, bias, residual).contiguous()
     if backend_for(x) == "gpu":
         from mgic_geo.kernels.pointwise import gpu
 
@@ -74,12 +93,23 @@ def grouped_pointwise(
     return cpu.pointwise_forward(plan, x, weight.transpose(1, 2), bias, residual)
 
 
-@operator(weight_grad_reference)
+def _check_weight_grad(grad: Tensor, x: Tensor, groups: int) -> None:
+    if groups < 1 or x.dim() != 2 or grad.dim() != 2 or x.size(1) % groups or grad.size(1) % groups:
+        raise ValueError(
+            f"grad {list(grad.shape)} and x {list(x.shape)} do not go into {groups} groups"
+        )
+    check_shape("grad", grad, [x.size(0), grad.size(1)])
+    check_alike(x, grad=grad)
+
+
+@operator(weight_grad_reference, _check_weight_grad)
 def grouped_pointwise_weight_grad(grad: Tensor, x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     """Gradients of :func:`grouped_pointwise` with respect to its weight and its bias."""
+    _check_weight_grad(grad, x, groups)
     size, out = x.size(1) // groups, grad.size(1) // groups
     if not mixes_pointwise(x, groups, size, out):
-        return weight_grad_reference(grad, x, groups)
+        of_weight, of_bias = weight_grad_reference(grad, x, groups)
+        return of_weight.contiguous(), of_bias
     if backend_for(x) == "gpu":
         from mgic_geo.kernels.pointwise import gpu
 
@@ -89,15 +119,6 @@ def grouped_pointwise_weight_grad(grad: Tensor, x: Tensor, groups: int) -> tuple
     plan = cpu.pointwise_plan(groups, size, out, x.element_size())
     of_weight, of_bias = cpu.pointwise_backward(plan, grad, x)
     return of_weight.transpose(1, 2).contiguous(), of_bias.contiguous()
-
-
-def _check(x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None) -> None:
-    """Loops read without asking again."""
-    groups, out, size = weight.shape
-    check_features(x, groups * size)
-    check_shape("bias", bias, [groups * out])
-    check_shape("residual", residual, [x.size(0), groups * out])
-    check_alike(x, weight=weight, bias=bias, residual=residual)
 
 
 @grouped_pointwise.register_fake

@@ -2,8 +2,10 @@
 
 from mgic_geo.nn.vision.conv import ConvNormAct
 from mgic_geo.nn.vision.ghost import GhostBasicBlock, GhostBottleneck, GhostModule
+from mgic_geo.nn.vision.hierarchical import HierarchicalBlock, HierarchicalConv2d
 from mgic_geo.nn.vision.inverted_residual import InvertedResidual
 from mgic_geo.nn.vision.resnet import BasicBlock, Bottleneck, PadShortcut
+from mgic_geo.nn.vision.separable import SeparableBlock
 from mgic_geo.nn.vision.squeeze_excite import SqueezeExcite
 
 __all__ = [
@@ -13,7 +15,10 @@ __all__ = [
     "GhostBasicBlock",
     "GhostBottleneck",
     "GhostModule",
+    "HierarchicalBlock",
+    "HierarchicalConv2d",
     "InvertedResidual",
     "PadShortcut",
+    "SeparableBlock",
     "SqueezeExcite",
 ]

@@ -52,10 +52,13 @@ class _Residual(nn.Module):
 
     convs: nn.ModuleList
 
-    def __init__(self, convs: list[nn.Module], shortcut: nn.Module | None) -> None:
+    def __init__(
+        self, convs: list[nn.Module], shortcut: nn.Module | None, act_first: bool = False
+    ) -> None:
         super().__init__()
         self.convs = nn.ModuleList(convs)
         self.shortcut = shortcut
+        self.act_first = act_first
 
     def reset_parameters(self) -> None:
         reset(self.convs)
@@ -66,11 +69,13 @@ class _Residual(nn.Module):
         for conv in self.convs[:-1]:
             y = conv(y)
         rest = x if self.shortcut is None else self.shortcut(x)
+        if self.act_first:
+            return cast(Tensor, rest + self.convs[-1](y))
         return cast(Tensor, self.convs[-1](y, rest))
 
 
 class BasicBlock(_Residual):
-    r"""Two 3x3 convolutions, :math:`\sigma(S x + N K_2\, \sigma(N K_1 x))`.
+    r"""3x3 convolutions with a sum around them, :math:`\sigma(S x + N K_2\, \sigma(N K_1 x))`.
 
     Dense (``groups=1``) it is the block of small ResNets; in groups the relaxation of an MGIC block
     (section 2.2 of `MGIC <https://arxiv.org/abs/2011.09128>`_).
@@ -79,9 +84,12 @@ class BasicBlock(_Residual):
         in_channels: Input channels.
         out_channels: Output channels.
         stride: Stride of the first convolution.
-        groups: Groups of both.
+        groups: Groups of all convolutions.
         shortcut: :math:`S`; the identity by default, where nothing changes.
         norm: As in :class:`~mgic_geo.nn.MGIC`.
+        convs: Number of convolutions. One, :math:`\sigma(S x + N K x)`, is enough for a relaxation:
+            a cycle through the grids applies several one after the other.
+        act_first: Adds behind the last activation, :math:`S x + \sigma(\ldots)`, instead of ahead.
     """
 
     def __init__(
@@ -92,15 +100,18 @@ class BasicBlock(_Residual):
         groups: int = 1,
         shortcut: nn.Module | None = None,
         norm: Norm = "batch",
+        convs: int = 2,
+        act_first: bool = False,
     ) -> None:
         check_shortcut(shortcut, in_channels, out_channels, stride)
-        super().__init__(
-            [
-                ConvNormAct(in_channels, out_channels, 3, stride, groups, norm=norm),
-                ConvNormAct(out_channels, out_channels, 3, 1, groups, norm=norm),
-            ],
-            shortcut,
-        )
+        if convs < 1:
+            raise ValueError(f"convs = {convs}: it must be at least 1")
+        first = ConvNormAct(in_channels, out_channels, 3, stride, groups, norm=norm)
+        more = [
+            ConvNormAct(out_channels, out_channels, 3, 1, groups, norm=norm)
+            for _ in range(convs - 1)
+        ]
+        super().__init__([first, *more], shortcut, act_first)
 
 
 class Bottleneck(_Residual):

@@ -18,6 +18,7 @@ from mgic_geo.training.tasks.base import class_weights
 from mgic_geo.training.tasks.decoded import DecodedTask
 from mgic_geo.transforms.images import (
     random_crop,
+    random_erase,
     random_flip,
     random_resized_crop,
 )
@@ -68,7 +69,10 @@ class ImageTask(DecodedTask):
             images, label = batch
         if config.flip > 0.0:
             images = random_flip(images, generator, config.flip)
-        return self._finish(images, generator), label
+        images = self._finish(images, generator)
+        if config.erase > 0.0:
+            images = random_erase(images, generator, config.erase)  # 0 is the mean colour now
+        return images, label
 
     def evaluate(self, model: nn.Module, part: ImageDataset) -> ImageScores:
         workers = self._num_workers()

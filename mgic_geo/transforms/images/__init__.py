@@ -8,6 +8,7 @@ the number of worker processes nor the order of loading changes what is drawn.
 from .augmented import Augmented, item_generator, seed_worker
 from .color import color_jitter
 from .crop import random_crop
+from .erase import random_erase
 from .flip import random_flip
 from .normalize import normalize
 from .resize import random_resized_crop, resize_center_crop
@@ -19,6 +20,7 @@ __all__ = [
     "item_generator",
     "normalize",
     "random_crop",
+    "random_erase",
     "random_flip",
     "random_resized_crop",
     "resize_center_crop",

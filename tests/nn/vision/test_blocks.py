@@ -17,6 +17,7 @@ from mgic_geo.nn.vision import (
     GhostModule,
     InvertedResidual,
     PadShortcut,
+    SeparableBlock,
     SqueezeExcite,
 )
 from mgic_geo.profiling import profile_model
@@ -31,7 +32,10 @@ Relaxation = Callable[[int, int], nn.Module]
 
 RELAXATIONS: dict[str, Relaxation] = {
     "basic": lambda c, g: BasicBlock(c, c, groups=g),
+    "basic of one": lambda c, g: BasicBlock(c, c, groups=g, convs=1),
+    "activated first": lambda c, g: BasicBlock(c, c, groups=g, convs=1, act_first=True),
     "bottleneck": lambda c, g: Bottleneck(c, c, groups=g),
+    "separable": lambda c, g: SeparableBlock(c, g),
     "inverted": lambda c, g: InvertedResidual(c, c, 4 * c, groups=g, squeezed=c),
     "ghost basic": lambda c, g: GhostBasicBlock(c, c, groups=g),
     "ghost": lambda c, g: GhostBottleneck(c, c, 4 * c, groups=g, squeezed=c),

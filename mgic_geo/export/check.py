@@ -1,0 +1,118 @@
+"""Comparing an exported file, run in its engine, with eager."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mgic_geo.export._torch import ExportError
+from mgic_geo.export.metadata import ExportInfo
+from mgic_geo.export.runtime import ExportedModel
+
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far a file is from eager on some inputs.
+
+    Args:
+        what: The inputs, in words.
+        largest: Largest absolute difference of logits.
+        scale: Largest magnitude of eager's logits.
+        same_class: Share of inputs (or pixels) with the same most likely class.
+    """
+
+    what: str
+    largest: float
+    scale: float
+    same_class: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what}: logits differ by {self.largest:.1e} at most (of {self.scale:.3g}), "
+            f"the same class in {100.0 * self.same_class:.2f} %"
+        )
+
+
+@torch.no_grad()
+def compare(what: str, model: nn.Module, exported: ExportedModel, x: Tensor) -> Difference:
+    """The difference on a batch ``x``.
+
+    Args:
+        what: The inputs, in words.
+        model: Eager, in eval mode.
+        exported: The file.
+        x: A batch.
+    """
+    expected = model(x).float().numpy()
+    found = exported(x.numpy())
+    if found.shape != expected.shape:
+        raise ExportError(f"logits of {what} are {found.shape}, eager's {expected.shape}")
+    largest = float(np.abs(found - expected).max()) if np.isfinite(found).all() else float("inf")
+    same = found.argmax(axis=1) == expected.argmax(axis=1)
+    # Where eager's two best are nearer to each other than the tolerance, either may win.
+    best = np.sort(expected, axis=1)[:, -2:]
+    if best.shape[1] == 2:
+        same |= best[:, 1] - best[:, 0] <= 2.0 * TOLERANCE * max(1.0, np.abs(expected).max())
+    return Difference(what, largest, float(np.abs(expected).max()), float(same.mean()))
+
+
+def require_equal(differences: list[Difference], tolerance: float, path: object) -> None:
+    """Raises where a difference is too large.
+
+    Args:
+        differences: What :func:`compare` returned.
+        tolerance: Largest absolute difference, times the largest logit where that exceeds 1.
+        path: The file, for the message.
+
+    Raises:
+        ExportError: The file does not say the same as eager.
+    """
+    for difference in differences:
+        if not difference.largest <= tolerance * max(1.0, difference.scale):
+            raise ExportError(
+                f"{path} was not kept, it differs from eager: {difference} (limit {tolerance:g})"
+            )
+        if difference.same_class < 1.0:
+            raise ExportError(f"{path} was not kept, it chooses other classes: {difference}")
+
+
+def random_inputs(info: ExportInfo, count: int, size: int, seed: int = 0) -> Tensor:
+    """Inputs without sense: points in the unit sphere, or pixels of a normal distribution."""
+    generator = torch.Generator().manual_seed(seed)
+    if info.data == "clouds":
+        pos = torch.randn(count, size, 3, generator=generator)
+        return pos / pos.norm(dim=-1, keepdim=True).clamp_min(1.0)
+    return torch.randn(count, *_image_shape(info), generator=generator)
+
+
+def real_inputs(info: ExportInfo, count: int, size: int) -> Tensor:
+    """Shapes of Furniture-10: their points, or depth pictures of them."""
+    from mgic_geo.datasets import sample_points
+    from mgic_geo.datasets.furniture import furniture_mesh
+    from mgic_geo.transforms import normalize_sphere, render_depth
+
+    kinds = ("chair", "table", "bed", "sofa")
+    points = [
+        sample_points(furniture_mesh(kinds[i % len(kinds)], seed=i), max(size, 1024), seed=i)
+        for i in range(count)
+    ]
+    pos = normalize_sphere(torch.from_numpy(np.stack(points)).float())
+    if info.data == "clouds":
+        return pos[:, :size].contiguous()
+    channels, height, width = _image_shape(info)
+    images = render_depth(pos, 1, max(height, width))[:, 0].expand(-1, channels, -1, -1)
+    mean, std = (torch.tensor(v)[:channels].view(-1, 1, 1) for v in (info.mean, info.std))
+    return ((images[:, :, :height, :width] - mean) / std).contiguous()
+
+
+def _image_shape(info: ExportInfo) -> tuple[int, int, int]:
+    channels = info.shape[1]
+    side = info.image_size or 64
+    height, width = (side if n is None else n for n in info.shape[2:])
+    assert channels is not None
+    return channels, height, width
