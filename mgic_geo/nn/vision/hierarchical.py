@@ -7,9 +7,9 @@ from itertools import pairwise
 from typing import cast
 
 from torch import Tensor, nn
-from torch_geometric.nn.inits import reset
 
 from mgic_geo.hierarchy import ChannelHierarchy
+from mgic_geo.nn._reset import reset
 from mgic_geo.nn.norm import BatchNorm, norm_relu_add
 from mgic_geo.nn.transfer import Prolongation, Restriction
 
