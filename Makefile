@@ -29,8 +29,8 @@ demo: $(READY)  ## train on Furniture-10, then classify a mesh that it has never
 	$(BIN)/mgic-geo predict $(DEMO)/unseen_chair.off --weights $(DEMO)
 	@echo "pictures: $(DEMO)/confusion.png $(DEMO)/curves.png"
 
-test: $(READY)  ## the whole suite, warnings as errors, less the tests marked slow
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+test: $(READY)  ## the whole suite on all cores, warnings as errors, less the tests marked slow
+	$(BIN)/python -m pytest -n auto -m "not slow" $(ARGS)
 
 test-slow: $(READY)  ## the tests marked slow
 	$(BIN)/python -m pytest -m slow $(ARGS)
