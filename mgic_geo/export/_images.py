@@ -23,8 +23,8 @@ def lower_images(model: nn.Module, repeat: bool = True) -> nn.Module:
     Args:
         model: The network.
         repeat: Give depthwise convolutions of several filters an input channel their input
-            repeated: ONNX Runtime and OpenVINO have fast loops for exactly one (8 of 42 ms of
-            mgic_resnet50); XNNPACK has them for any number.
+            repeated: ONNX Runtime and OpenVINO have fast loops for exactly one; XNNPACK has
+            them for any number.
     """
     lowered = fuse(model)
     _replace(lowered, repeat)
