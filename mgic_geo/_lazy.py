@@ -18,6 +18,8 @@ def at_first_use(package: str, members: Mapping[str, Sequence[str]]) -> Callable
     """
     origin = {name: module for module, names in members.items() for name in names}
     modules = {module for module, names in members.items() if not names}
+    if clash := set(origin) & set(members):  # once imported, the module would hide its member
+        raise ValueError(f"{package}: members and modules of one name, {sorted(clash)}")
 
     def load(name: str) -> Any:
         if name in modules:

@@ -5,6 +5,12 @@ from typing import TYPE_CHECKING
 from mgic_geo._lazy import at_first_use
 
 if TYPE_CHECKING:
+    from mgic_geo.training._evaluate_images import (
+        classify,
+        evaluate_images,
+        evaluate_segmentation,
+        segment,
+    )
     from mgic_geo.training._provenance import provenance
     from mgic_geo.training.config import AugmentConfig, TrainConfig
     from mgic_geo.training.data import (
@@ -16,12 +22,6 @@ if TYPE_CHECKING:
         to_clouds,
     )
     from mgic_geo.training.evaluate import evaluate_clouds, predict_logits
-    from mgic_geo.training.evaluate_images import (
-        classify,
-        evaluate_images,
-        evaluate_segmentation,
-        segment,
-    )
     from mgic_geo.training.image_config import ImageConfig
     from mgic_geo.training.loop import TrainResult, train
     from mgic_geo.training.metrics import ConfusionMatrix
@@ -61,7 +61,7 @@ __getattr__ = at_first_use(
         "config": ("AugmentConfig", "TrainConfig"),
         "data": ("Clouds", "Splits", "augment", "make_splits", "split_by_name", "to_clouds"),
         "evaluate": ("evaluate_clouds", "predict_logits"),
-        "evaluate_images": ("classify", "evaluate_images", "evaluate_segmentation", "segment"),
+        "_evaluate_images": ("classify", "evaluate_images", "evaluate_segmentation", "segment"),
         "image_config": ("ImageConfig",),
         "loop": ("TrainResult", "train"),
         "metrics": ("ConfusionMatrix",),

@@ -17,7 +17,7 @@ from torch import Tensor
 from mgic_geo.datasets import open_dataset
 from mgic_geo.models import load_model
 from mgic_geo.training import ImageConfig, Preprocess, TrainConfig
-from mgic_geo.training.evaluate_images import segment
+from mgic_geo.training._evaluate_images import segment
 from mgic_geo.viz import class_colors
 from mgic_geo.viz._figure import new_figure, save_figure
 from scripts.count_models import CITY, count

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mgic_geo.datasets.images import ImageDataset
+from mgic_geo.training._evaluate_images import evaluate_images
 from mgic_geo.training.config import TrainConfig
 from mgic_geo.training.data import Splits
-from mgic_geo.training.evaluate_images import evaluate_images
 from mgic_geo.training.scores import ImageScores, Scores
 from mgic_geo.training.tasks.base import class_weights
 from mgic_geo.training.tasks.decoded import DecodedTask

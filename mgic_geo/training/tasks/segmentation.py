@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader
 
 from mgic_geo.datasets.images import ImageDataset
 from mgic_geo.errors import MgicGeoError
+from mgic_geo.training._evaluate_images import evaluate_segmentation, fit_logits
 from mgic_geo.training.config import TrainConfig
 from mgic_geo.training.data import Splits
-from mgic_geo.training.evaluate_images import evaluate_segmentation, fit_logits
 from mgic_geo.training.scores import Scores, SegmentationScores
 from mgic_geo.training.tasks.decoded import DecodedTask
 from mgic_geo.transforms.images import random_flip, scale_jitter_crop
