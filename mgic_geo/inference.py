@@ -103,6 +103,19 @@ def predict(
     upright = points @ np.array(UPRIGHT[up], points.dtype).T
     pos = normalize_sphere(torch.from_numpy(upright))
     logits = predict_logits(model, pos[None], device)[0]
-    best = logits.softmax(dim=0).topk(min(3, len(info.classes)))
-    top = tuple((info.classes[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist()))
+    top = most_likely(logits, info.classes)
     return Prediction(*top[0], top, logits, "mesh" if solid else "cloud", num_points)
+
+
+def most_likely(
+    logits: Tensor, classes: tuple[str, ...], most: int = 3
+) -> tuple[tuple[str, float], ...]:
+    """The most likely classes with their probabilities, the likeliest first.
+
+    Args:
+        logits: Logits of all classes, ``[C]``.
+        classes: Their names.
+        most: How many.
+    """
+    best = logits.softmax(dim=0).topk(min(most, len(classes)))
+    return tuple((classes[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist()))

@@ -11,12 +11,13 @@ from jsonargparse import Namespace
 from torch import Tensor, nn
 
 from mgic_geo.cli._classes import match_classes
-from mgic_geo.cli._likely import most_likely
+from mgic_geo.cli._likely import likely_as_json
 from mgic_geo.cli._output import percent, print_json, print_table
 from mgic_geo.cli._weights import Loaded
 from mgic_geo.datasets import CloudDataset, open_dataset
 from mgic_geo.datasets.images import ImageDataset, read_image
 from mgic_geo.errors import DataError
+from mgic_geo.inference import most_likely
 from mgic_geo.models import WeightsInfo
 from mgic_geo.training import (
     ImageScores,
@@ -72,7 +73,7 @@ def classify_file(
 ) -> dict[str, Any]:
     """The most likely classes of an image, for JSON."""
     logits = classify(model, read_image(file), Preprocess.of(info), options.device)
-    return {"file": file, **most_likely(logits, info.classes), "kind": "image"}
+    return {"file": file, **likely_as_json(most_likely(logits, info.classes)), "kind": "image"}
 
 
 def segment_file(

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
 
-
-def most_likely(logits: Tensor, classes: tuple[str, ...]) -> dict[str, Any]:
-    """The first of the three most likely classes, and all three as ``top``."""
-    top = logits.softmax(dim=0).topk(min(3, len(classes)))
-    best = [
-        {"class": classes[i], "probability": round(p, 6)}
-        for p, i in zip(top.values.tolist(), top.indices.tolist(), strict=True)
-    ]
+def likely_as_json(top: Sequence[tuple[str, float]]) -> dict[str, Any]:
+    """The first of the most likely classes, and all of them as ``top``."""
+    best = [{"class": name, "probability": round(p, 6)} for name, p in top]
     return {**best[0], "top": best}

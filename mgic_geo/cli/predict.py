@@ -15,7 +15,7 @@ from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
 from mgic_geo import inference
-from mgic_geo.cli._likely import most_likely
+from mgic_geo.cli._likely import likely_as_json
 from mgic_geo.cli._output import one_line, percent, print_json
 from mgic_geo.cli._weights import add_weights_arguments, load_weights
 from mgic_geo.models import WeightsInfo
@@ -90,7 +90,7 @@ def _classify(model: nn.Module, info: WeightsInfo, file: str, options: Namespace
         )
     return {
         "file": file,
-        **most_likely(found.logits, info.classes),
+        **likely_as_json(found.top),
         "kind": found.kind,
         "num_points": found.num_points,
     }

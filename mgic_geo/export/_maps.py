@@ -54,8 +54,7 @@ class GroupedMap(nn.Module):
         weight: Tensor = layer.weight
         bias: Tensor | None = layer.bias
         if isinstance(norm, BatchNorm):
-            scale, shift = norm.scale_and_shift()
-            bias = shift if bias is None else shift + scale * bias
+            scale, bias = norm.scale_and_shift(bias)
             weight = weight * scale.view(weight.size(0), -1, 1)
         return cls(weight.unsqueeze(2), bias)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mgic_geo.kernels.derivatives.least_squares import RIDGE, _inverse
+from mgic_geo.kernels.derivatives.least_squares import RIDGE, symmetric_inverse
 
 
 def average_weights(offset: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ def least_squares_weights(offset: Tensor) -> Tensor:
     ridge = RIDGE * moments.diagonal(dim1=1, dim2=2).sum(dim=1)
     eye = torch.eye(3, dtype=u.dtype, device=u.device)
     system = moments + ridge.clamp_min(tiny)[:, None, None] * eye
-    gradient = (weight * u) @ _inverse(system).transpose(1, 2)
+    gradient = (weight * u) @ symmetric_inverse(system).transpose(1, 2)
     cosines = u.square() / u.square().sum(dim=-1, keepdim=True).clamp_min(tiny)
     second = weight * cosines
     lean = second.transpose(1, 2) @ u

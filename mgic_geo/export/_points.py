@@ -164,8 +164,7 @@ class _DiffGCN(nn.Module):
     @torch.no_grad()
     def __init__(self, conv: DiffGCNConv, norm: BatchNorm, residual: bool) -> None:
         super().__init__()
-        scale, shift = norm.scale_and_shift()
-        bias = shift if conv.bias is None else shift + scale * conv.bias
+        scale, bias = norm.scale_and_shift(conv.bias)
         mix = conv.mix() * scale.view(conv.groups, 1, 1, -1)  # [groups, 7, size, out]
         self.map = GroupedMap(mix.permute(0, 3, 1, 2), bias)
         self.residual = residual
@@ -187,9 +186,7 @@ class _EdgeMax(nn.Module):
         assert layer is not None
         weight = layer.weight if layer.weight.dim() == 3 else layer.weight.unsqueeze(0)
         own, difference = weight.chunk(2, dim=-1)
-        scale, shift = norm.scale_and_shift()
-        if layer.bias is not None:
-            shift = shift + scale * layer.bias
+        scale, shift = norm.scale_and_shift(layer.bias)
         grouped = scale.view(weight.size(0), -1, 1)
         # The norm's scale may be negative: its sign stays outside of the maximum.
         self.register_buffer("sign", torch.where(scale < 0.0, -1.0, 1.0))

@@ -46,10 +46,9 @@ class FusedConv(nn.Conv2d):
 
     @classmethod
     def of(cls, conv: nn.Conv2d, scale: Tensor, shift: Tensor, act: nn.Module | None) -> FusedConv:
-        """``conv``, then ``scale * y + shift`` for each channel, then ``act``."""
-        bias = shift if conv.bias is None else shift + scale * conv.bias
+        """``scale * (conv(x) - b) + shift`` for each channel, with its bias :math:`b`; ``act``."""
         weight = conv.weight * scale.view(-1, 1, 1, 1)
-        return cls(weight, bias, conv.stride[0], conv.dilation[0], conv.groups, act)
+        return cls(weight, shift, conv.stride[0], conv.dilation[0], conv.groups, act)
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """Applies it; ``residual`` is added ahead of the activation."""

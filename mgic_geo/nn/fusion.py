@@ -89,7 +89,7 @@ def _fused_conv(conv: nn.Conv2d, norm: nn.Module, act: nn.Module | None) -> Fuse
     """Convolution, norm and activation as one; None for norms that cannot be folded."""
     act = act if act is None else _in_place(act)
     if isinstance(norm, BatchNorm):
-        return FusedConv.of(conv, *norm.scale_and_shift(), act)
+        return FusedConv.of(conv, *norm.scale_and_shift(conv.bias), act)
     if isinstance(norm, nn.Identity):
         form = conv.stride[0], conv.dilation[0], conv.groups
         return FusedConv(conv.weight, conv.bias, *form, act)
@@ -123,9 +123,7 @@ def _(module: GraphBlock) -> nn.Module:
 @torch.no_grad()
 def _fold(layer: nn.Module, norm: BatchNorm) -> None:
     assert isinstance(layer, GroupedPointwise)
-    scale, shift = norm.scale_and_shift()
-    if layer.bias is not None:
-        shift = shift + scale * layer.bias
+    scale, shift = norm.scale_and_shift(layer.bias)
     layer.weight = nn.Parameter(layer.weight * scale.view(layer.groups, -1, 1))
     layer.bias = nn.Parameter(shift)
 
@@ -136,9 +134,7 @@ class _FusedDiffGCN(nn.Module):
     @torch.no_grad()
     def __init__(self, conv: DiffGCNConv, norm: BatchNorm, residual: bool) -> None:
         super().__init__()
-        scale, shift = norm.scale_and_shift()
-        if conv.bias is not None:
-            shift = shift + scale * conv.bias
+        scale, shift = norm.scale_and_shift(conv.bias)
         self.mix = nn.Parameter(conv.mix() * scale.view(conv.groups, 1, 1, -1))
         self.bias = nn.Parameter(shift)
         self.residual = residual

@@ -82,14 +82,16 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             return False
         return self.running_mean is not None and self.weight.dtype == x.dtype
 
-    def scale_and_shift(
-        self, mean: Tensor | None = None, var: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """The norm as ``scale * x + shift``, by the running statistics unless others are given."""
-        mean = self.running_mean if mean is None else mean
-        var = self.running_var if var is None else var
-        scale = self.weight * (var + self.eps).rsqrt()
-        return scale, self.bias - mean * scale
+    def scale_and_shift(self, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The norm as ``scale * x + shift``, by its running statistics.
+
+        Args:
+            bias: Of the map that gave :math:`x`; the norm after :math:`W x + b` is then the map of
+                weights ``scale * W`` and bias ``shift``.
+        """
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        shift = self.bias - self.running_mean * scale
+        return scale, shift if bias is None else shift + scale * bias
 
     def track(self, mean: Tensor, var: Tensor, count: int) -> None:
         """Moves the running statistics to those of a batch of ``count`` entries."""

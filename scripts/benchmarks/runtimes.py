@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FIELDS = [
     "model", "dense_twin", "engine", "precision", "threads", "milliseconds", "median", "bytes",
     "largest_difference", "largest_logit", "same_class", "outside_xnnpack", "shape", "command",
-    "seed",     "commit", "versions", "device",
+    "seed", "commit", "versions", "device",
 ]  # fmt: skip
 _PACKAGES = {"onnx": "onnxruntime", "executorch": "executorch", "openvino": "openvino"}
 

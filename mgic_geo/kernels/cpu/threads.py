@@ -18,6 +18,9 @@ import torch
 
 # Numbers read and written: a thread takes about as long to wake up as to go through half of them.
 WORTH_SHARING = 2**19
+# Parts a thread where they need not be added up: a core that is busy elsewhere holds the others up
+# less.
+PARTS = 4
 
 _tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 _threads: list[Thread] = []

@@ -57,7 +57,7 @@ def least_squares_derivatives(offset: Tensor, target: Tensor, nodes: int) -> Ten
     ridge = RIDGE * moments.diagonal(dim1=1, dim2=2).sum(dim=1)
     eye = torch.eye(3, dtype=u.dtype, device=u.device)
     system = moments + ridge.clamp_min(tiny)[:, None, None] * eye
-    gradient = (_inverse(system)[target] @ (weight * u)[:, :, None]).squeeze(-1)
+    gradient = (symmetric_inverse(system)[target] @ (weight * u)[:, :, None]).squeeze(-1)
     cosines = u.square() / u.square().sum(dim=-1, keepdim=True).clamp_min(tiny)
     second = weight * cosines
     # L_a f = sum_j second_ja (Delta_j - u_j . sum_k gradient_k Delta_k)
@@ -66,7 +66,7 @@ def least_squares_derivatives(offset: Tensor, target: Tensor, nodes: int) -> Ten
     return torch.cat([gradient, second], dim=-1)
 
 
-def _inverse(matrix: Tensor) -> Tensor:
+def symmetric_inverse(matrix: Tensor) -> Tensor:
     """Inverses of symmetric matrices ``[N, 3, 3]``; ONNX has no operator for them."""
     a, b, c = matrix.unbind(dim=1)
     adjugate = torch.stack(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mgic_geo.kernels.cpu.memory import arrays
-from mgic_geo.kernels.cpu.threads import parts_for, run_parts
+from mgic_geo.kernels.cpu.threads import PARTS, parts_for, run_parts
 from mgic_geo.kernels.cpu.tiles import (
     BIAS,
     BLOCKS,
@@ -27,14 +27,11 @@ from mgic_geo.kernels.cpu.tiles import (
     outer_tile,
 )
 from mgic_geo.kernels.cpu.vector import lanes_of
+from mgic_geo.kernels.diff_conv.products import LARGEST_GROUP
 
 _TERMS = 1 + DERIVATIVES
-# Larger groups are left to matrix products, which then win back more than their traffic costs.
-LARGEST_GROUP = 64
 # Groups that do not fill a register are filled up with zeros, unless that is this much more work.
 _LARGEST_FILLING = 4
-# Parts a thread: a core that is busy elsewhere holds the others up less.
-_PARTS = 4
 # Nodes of a task: a small cloud.
 _BLOCK = 1024
 # Bytes of a row from which on chunks of it are copied together, and bytes of cache for them.
@@ -167,7 +164,7 @@ def diff_conv_forward(
         x, x, _packed(plan, mix), rowptr, col, weight, _read_windows(plan, x, rowptr, col),
         x if bias is None else bias, x if residual is None else residual, y, x.new_empty([1] * 5),
     )  # fmt: skip
-    parts = parts_for(_WORK * x.numel(), _PARTS)
+    parts = parts_for(_WORK * x.numel(), PARTS)
     run_parts(_kernel(*plan[1:], 1, 0, epilogue), parts, *args)
     return y
 

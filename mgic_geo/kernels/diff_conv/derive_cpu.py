@@ -8,19 +8,18 @@ import numba
 from torch import Tensor
 
 from mgic_geo.kernels.cpu.memory import arrays
-from mgic_geo.kernels.cpu.threads import parts_for, run_parts
+from mgic_geo.kernels.cpu.threads import PARTS, parts_for, run_parts
 
 # Fused multiply-add and reassociation let the inner loops use vector units. NaN and infinity must
 # stay visible, so "nnan" and "ninf" are left out.
 _FAST = {"contract", "reassoc", "nsz", "arcp"}
-_PARTS = 4  # a thread
 
 
 def derive(x: Tensor, rowptr: Tensor, col: Tensor, weight: Tensor, start: int, stop: int) -> Tensor:
     """:func:`mgic_geo.kernels.derive` of the nodes from ``start`` to ``stop``."""
     f = x.new_empty(stop - start, weight.size(1) + 1, x.size(1))
     args = arrays(x, rowptr, col, weight, f)
-    run_parts(_derive, parts_for(2 * f.numel(), _PARTS), *args, start, stop)
+    run_parts(_derive, parts_for(2 * f.numel(), PARTS), *args, start, stop)
     return f
 
 

@@ -10,6 +10,8 @@ from torch import Tensor
 from mgic_geo.kernels.diff_conv.reference import derive, mix_terms, moments
 from mgic_geo.kernels.dispatch import backend_for
 
+# Larger groups than this win back more by matrix products than their traffic costs.
+LARGEST_GROUP = 64
 # Derivatives held at once: 4 MiB in float32, or those of so many nodes that the products read the
 # weights seldom.
 _CHUNK = 2**20

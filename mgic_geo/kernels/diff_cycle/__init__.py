@@ -11,6 +11,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 from mgic_geo.kernels.checks import check_alike, check_features, check_graph, check_shape
 from mgic_geo.kernels.correction import has_correction
+from mgic_geo.kernels.diff_conv.products import LARGEST_GROUP
 from mgic_geo.kernels.diff_cycle.reference import by_grid, diff_cycle_plain, diff_cycle_reference
 from mgic_geo.kernels.dispatch import is_readable, lanes, runs_plain
 from mgic_geo.kernels.operator import operator
@@ -21,9 +22,6 @@ __all__ = [
     "diff_cycle_reference",
     "has_diff_cycle",
 ]
-
-# Larger groups are left to matrix products; as in diff_conv.
-_LARGEST_GROUP = 64
 
 Shape = tuple[int, ...]
 
@@ -36,7 +34,7 @@ def has_diff_cycle(x: Tensor, parameters: Sequence[Tensor]) -> bool:
         groups, _, size, out = map(int, mix.shape)
         # What fills whole registers: padding would cost the visits that this operator saves.
         whole = size % width == 0 or (width % size == 0 and groups % (width // size) == 0)
-        if size != out or size > _LARGEST_GROUP or not whole:
+        if size != out or size > LARGEST_GROUP or not whole:
             return False
         if int(scale.numel()) % width:
             return False
@@ -61,18 +59,17 @@ def _check(
     for mix, scale, shift, *transfer in by_grid(parameters):
         size = width // max(mix.size(0), 1)
         check_shape("mix", mix, [mix.size(0), 7, size, size])
-        parts = {"mix": mix, "scale": scale, "shift": shift}
+        norms = {"scale": scale, "shift": shift}
+        maps = {"mix": mix}
         if transfer:
-            down, up, parts["scale of N"], parts["shift of N"] = transfer
-            groups, half, size = down.shape
-            check_shape("restriction", down, [groups, half, 2 * half])
-            check_shape("restriction", down, [width // max(size, 1), half, size])
-            check_shape("prolongation", up, [groups, size, half])
-            parts |= {"restriction": down, "prolongation": up}
-        for name, t in parts.items():
-            if name.startswith(("scale", "shift")):
-                check_shape(name, t, [width])
-        check_alike(x, **parts)
+            down, up, norms["scale of N"], norms["shift of N"] = transfer
+            groups, half = down.size(0), down.size(1)
+            check_shape("restriction", down, [width // max(2 * half, 1), half, 2 * half])
+            check_shape("prolongation", up, [groups, 2 * half, half])
+            maps |= {"restriction": down, "prolongation": up}
+        for name, t in norms.items():
+            check_shape(name, t, [width])
+        check_alike(x, **norms, **maps)
         width //= 2
 
 
@@ -173,7 +170,7 @@ def diff_cycle_backward(
 ) -> list[Tensor]:
     """Gradients of :func:`diff_cycle` with respect to ``x`` and the parameters; compiled only.
 
-    Empties ``kept``.
+    Called past the dispatcher, which copies lists, it empties ``kept``.
     """
     _check(x, parameters, rowptr_t, col_t, weight_t)
     check_shape("grad", grad, list(x.shape))

@@ -17,10 +17,9 @@ from numba.extending import intrinsic
 from torch import Tensor
 
 from mgic_geo.kernels.cpu.memory import arrays
-from mgic_geo.kernels.cpu.threads import parts_for, run_parts
+from mgic_geo.kernels.cpu.threads import PARTS, parts_for, run_parts
 from mgic_geo.kernels.cpu.vector import Emitter, lanes_of
 
-_PARTS = 4  # a thread
 _REGISTERS = 4  # of values, and as many of numbers, at once
 _WORK = 10  # visits to a number: its node's neighbours
 
@@ -31,7 +30,7 @@ def neighbor_max_forward(x: Tensor, rowptr: Tensor, col: Tensor) -> tuple[Tensor
     who = torch.empty_like(best, dtype=torch.int32)
     registers, rest = divmod(x.size(1), lanes_of(x.element_size()))
     kernel = _forward if rest else _whole_kernel(math.gcd(registers, _REGISTERS))
-    parts = parts_for(_WORK * best.numel(), _PARTS)
+    parts = parts_for(_WORK * best.numel(), PARTS)
     run_parts(kernel, parts, *arrays(x, rowptr, col, best, who))
     return best, who
 

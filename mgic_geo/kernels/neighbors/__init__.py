@@ -58,8 +58,8 @@ def _check(
     cosine: bool = False,
     workers: int = 0,
     backend: str = "auto",
-) -> tuple[Sequence[int], Sequence[int]]:
-    """First points of the clouds in ``x`` and ``y``."""
+) -> tuple[Sequence[int], Sequence[int], str]:
+    """First points of the clouds in ``x`` and ``y``, and the backend."""
     if k < 1:
         raise ValueError(f"k = {k}: it must be at least 1")
     if radius is not None and not radius >= 0.0:
@@ -86,8 +86,7 @@ def _check(
                 f"cloud {i} has {size} points, k = {k} needs at least {k + own}: "
                 f"use a smaller k or more points"
             )
-    _choose(backend, x)
-    return ptr_x, ptr_y
+    return ptr_x, ptr_y, _choose(backend, x)
 
 
 @operator(neighbor_table_reference, _check)
@@ -128,12 +127,13 @@ def neighbor_table(
         ValueError: An argument makes no sense.
         DataError: A cloud has too few points for ``k``, or a coordinate is not finite.
     """
-    ptr_x, ptr_y = _check(x, y, k, batch_x, batch_y, clouds, radius, own, cosine, workers, backend)
+    ptr_x, ptr_y, search = _check(
+        x, y, k, batch_x, batch_y, clouds, radius, own, cosine, workers, backend
+    )
     if cosine:  # on unit vectors the Euclidean order is the cosine order
         x, y = F.normalize(x, dim=-1), F.normalize(y, dim=-1)
     x, y = x.detach(), y.detach()
     workers = workers or torch.get_num_threads()
-    search = _choose(backend, x)
     if not y.size(0) or not x.size(0):
         return torch.full((y.size(0), k), -1, device=y.device)
     if radius is None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mgic_geo.kernels.cpu.memory import arrays
-from mgic_geo.kernels.cpu.threads import parts_for, run_parts
+from mgic_geo.kernels.cpu.threads import PARTS, parts_for, run_parts
 from mgic_geo.kernels.cpu.tiles import (
     BIAS,
     BLOCKS,
@@ -26,7 +26,6 @@ from mgic_geo.kernels.cpu.tiles import (
 from mgic_geo.kernels.cpu.vector import lanes_of
 
 _CHANNELS = 64
-_PARTS = 4
 
 
 class Plan(NamedTuple):
@@ -162,7 +161,7 @@ def packed_forward(
         y if residual is None else residual,
         y,
     )
-    run_parts(_forward_kernel(*plan, pack, epilogue), parts_for(x.numel(), _PARTS), *args)
+    run_parts(_forward_kernel(*plan, pack, epilogue), parts_for(x.numel(), PARTS), *args)
     return y
 
 
@@ -174,7 +173,7 @@ def packed_pair(
     y = x.new_empty(x.size(0), groups * plan.out)
     kernel = _pair_kernel(plan.groups, plan.size, other.size(1) // groups, plan.out, pack)
     args = arrays(x, packed, bias, other, packed_other, y)
-    run_parts(kernel, parts_for(x.numel(), _PARTS), *args)
+    run_parts(kernel, parts_for(x.numel(), PARTS), *args)
     return y
 
 
