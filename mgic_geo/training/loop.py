@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from mgic_geo.errors import CheckpointError
+from mgic_geo.kernels.dispatch import compile_seconds
 from mgic_geo.models import create_model
 from mgic_geo.models.weights import load_state, save_weights
 from mgic_geo.training._provenance import provenance
@@ -140,7 +141,7 @@ class _Trainer:
         return self.bare if self.average is None else self.average.module
 
     def run_epoch(self) -> None:
-        start = time.perf_counter()
+        start, compiling = time.perf_counter(), compile_seconds()
         seed = (self.config.seed * 100_003 + self.epoch) * 1_009 + self.accelerator.process_index
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
@@ -162,7 +163,8 @@ class _Trainer:
         total = torch.stack(tallies).cpu().double().sum(dim=0).float()
         total = self.accelerator.reduce(total.to(self.accelerator.device), "sum").cpu()
         self.epoch += 1
-        self._record(total, time.perf_counter() - start)
+        compiling = compile_seconds() - compiling
+        self._record(total, time.perf_counter() - start - compiling, compiling)
 
     def _step(self, inputs: Tensor, target: Tensor) -> Tensor:
         """One update; the summed loss, the number of right predictions, and of how many."""
@@ -182,7 +184,7 @@ class _Trainer:
         right, count = self.task.tally(outputs, target)
         return torch.stack([loss.detach() * count, right, torch.as_tensor(count).to(right)])
 
-    def _record(self, total: Tensor, seconds: float) -> None:
+    def _record(self, total: Tensor, seconds: float, compiling: float) -> None:
         """Evaluates, and writes weights, metrics and state, on the main process alone."""
         if self.accelerator.is_main_process:
             row = {
@@ -202,7 +204,8 @@ class _Trainer:
                 text += f"  validation {scores.describe(scores.figures, short=True)}"
             self.rows.append(row)
             self._save(score)
-            print(f"{text}  ({seconds:.1f} s)", flush=True)
+            more = f", and {compiling:.1f} s of compiling" if compiling >= 1.0 else ""
+            print(f"{text}  ({seconds:.1f} s{more})", flush=True)
         self.rows, self.best = broadcast_object_list([self.rows, self.best])
 
     def _save(self, score: float) -> None:
