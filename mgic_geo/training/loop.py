@@ -16,12 +16,18 @@ from tqdm import tqdm
 from mgic_geo.errors import CheckpointError
 from mgic_geo.kernels.dispatch import compile_seconds
 from mgic_geo.models import create_model
-from mgic_geo.models.weights import load_state, save_weights
+from mgic_geo.models.weights import load_matching, load_state, save_weights
 from mgic_geo.training._provenance import provenance
 from mgic_geo.training.config import TrainConfig
 from mgic_geo.training.data import Splits, make_splits
 from mgic_geo.training.metrics import ConfusionMatrix
-from mgic_geo.training.optim import make_average, make_optimizer, make_schedule
+from mgic_geo.training.optim import (
+    freeze_body,
+    make_average,
+    make_optimizer,
+    make_schedule,
+    split_parameters,
+)
 from mgic_geo.training.run_folder import RunFolder
 from mgic_geo.training.scores import Scores
 from mgic_geo.training.tasks import Task, make_task
@@ -100,10 +106,14 @@ class _Trainer:
             config.model, num_classes=len(self.splits.classes), **task.info.model_args
         )
         task.check(model)
+        if config.weights is not None and not run.state_path.exists():
+            self._start_from(model, config.weights)
         self.channels_last = config.memory_format == "channels_last"
         if self.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.bare = model
+        if config.freeze:
+            freeze_body(model)
         self.model, self.optimizer, self.loader = accelerator.prepare(
             torch.compile(model) if config.compile else model,
             make_optimizer(model, config),
@@ -116,6 +126,20 @@ class _Trainer:
         self.best = -1.0
         self.best_epoch = 0
         self.rows: list[dict[str, float]] = []
+
+    def _start_from(self, model: nn.Module, weights: str) -> None:
+        report = load_matching(model, weights, self.splits.classes)
+        made = [name for name in model.state_dict() if name not in report.loaded]
+        if self.config.freeze:
+            body = {id(p) for p in split_parameters(model)[1]}
+            for name, parameter in model.named_parameters():
+                if name in made and id(parameter) in body:
+                    raise CheckpointError(
+                        f"{weights}: nothing there fits {name}, which freeze would leave untrained"
+                    )
+        if self.accelerator.is_main_process:
+            text = f"{', '.join(made[:4])}{', ...' if len(made) > 4 else ''}" if made else "none"
+            print(f"{weights}: {len(report.loaded)} tensors taken, made anew: {text}", flush=True)
 
     def resume(self) -> None:
         state = self.run.load_state()
@@ -148,6 +172,8 @@ class _Trainer:
         self.loader.set_epoch(self.epoch)
         self.task.set_epoch(self.epoch)
         self.model.train()
+        if self.config.freeze:
+            freeze_body(self.bare)
         tallies = []
         bar = tqdm(
             self.loader,
