@@ -169,7 +169,9 @@ class PointClassifier(nn.Module):
                 f"dilation = {self.dilation} takes two graphs of the points: leave edge_index away"
             )
         if edge_index is None:
-            edge_index = knn_graph(pos, self.k * self.dilation, batch)
+            edge_index = knn_graph(
+                pos, self.k * self.dilation, batch, num_workers=None, strict=True
+            )
         pos = pos.reshape(-1, 3)
         if self.dilation == 1:
             return self._graph(pos, edge_index)

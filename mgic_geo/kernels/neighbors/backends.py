@@ -174,7 +174,7 @@ def dense_within(
             found, distance = nearest(
                 x[None, start:stop], y[None, part], most, own_row=first - start if own else None
             )
-            there = distance[0] <= radius
+            there = (distance[0] <= radius) & distance[0].isfinite()
             table[part, :most] = torch.where(there, found[0] + start, -1)
     return table
 
