@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import sys
+from types import ModuleType, SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -103,9 +106,25 @@ def test_chunks_do_not_change_the_dense_search(dims: int, monkeypatch: pytest.Mo
         assert all(torch.equal(a, b) for a, b in zip(found, expected))
 
 
-def test_torch_cluster_is_among_the_backends_where_it_is_installed() -> None:
-    pytest.importorskip("torch_cluster", reason="torch-cluster is not installed")
-    assert "torch_cluster" in available_backends()
+@pytest.mark.parametrize(
+    ("cuda_version", "expected"),
+    [(-1, ["dense"]), (12080, ["pyg_lib", "torch_cluster", "dense"]), (None, ["dense"])],
+)
+def test_a_build_for_the_cpu_takes_no_cuda_tensors(
+    cuda_version: int | None, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The packages' stand-ins; real CPU builds of torch-cluster say -1."""
+    for search in (backends.has_pyg_lib, backends.has_torch_cluster):
+        monkeypatch.setattr(backends, search.__name__, search.__wrapped__)  # nothing remembered
+    for package, library in (("pyg_lib", "pyg"), ("torch_cluster", "torch_cluster")):
+        monkeypatch.setitem(sys.modules, package, ModuleType(package))
+        operators = SimpleNamespace(knn=None)
+        if cuda_version is not None:  # before it could say
+            operators.cuda_version = lambda: cuda_version
+        monkeypatch.setattr(torch.ops, library, operators, raising=False)
+    assert available_backends("cuda") == expected
+    assert available_backends("mps") == ["dense"]
+    assert {"pyg_lib", "torch_cluster"} <= set(available_backends("cpu"))
 
 
 @pytest.mark.parametrize(
@@ -130,8 +149,8 @@ def test_automatic_choice_without_other_packages(
             backends.SEARCHES, name, lambda *a, n=name, s=fake: used.append(n) or s(*a)
         )
     monkeypatch.setattr(backends, "has_compiled", lambda: kernels)
-    monkeypatch.setattr(backends, "has_pyg_lib", lambda: False)
-    monkeypatch.setattr(backends, "has_torch_cluster", lambda: False)
+    monkeypatch.setattr(backends, "has_pyg_lib", lambda kind: False)
+    monkeypatch.setattr(backends, "has_torch_cluster", lambda kind: False)
     knn_graph(torch.randn(20, dims), 4)
     assert used == [expected]
     assert available_backends("cuda") == ["dense"]
@@ -342,6 +361,6 @@ def test_k_below_one_is_named_as_it_was_given() -> None:
 
 
 def test_a_missing_backend_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "has_pyg_lib", lambda: False)
+    monkeypatch.setattr(backends, "has_pyg_lib", lambda kind: False)
     with pytest.raises(ValueError, match="backend = 'pyg_lib' is not available here"):
         knn_graph(torch.rand(5, 3), 2, backend="pyg_lib")

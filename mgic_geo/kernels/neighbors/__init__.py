@@ -40,11 +40,12 @@ _FLOATS = (torch.float32, torch.float64)
 
 def available_backends(device: str | torch.device = "cpu") -> list[str]:
     """The ``backend`` names that work here, best first for static points."""
-    on_cpu = torch.device(device).type == "cpu"
+    kind = torch.device(device).type
+    on_cpu = kind == "cpu"
     usable = {
         "compiled": on_cpu and backends.has_compiled(),
-        "pyg_lib": backends.has_pyg_lib(),
-        "torch_cluster": backends.has_torch_cluster(),
+        "pyg_lib": backends.has_pyg_lib(kind),
+        "torch_cluster": backends.has_torch_cluster(kind),
         "kdtree": on_cpu,
         "dense": True,
     }
