@@ -45,6 +45,13 @@ def knn(
 
     Raises:
         DataError: A cloud has fewer than ``k`` points, or a coordinate is not finite.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.graph import knn
+        >>> x = torch.tensor([[0.0], [1.0], [5.0]])
+        >>> knn(x, y=torch.tensor([[4.0]]), k=2).tolist()  # query 0: its nearest are 2, then 1
+        [[0, 0], [2, 1]]
     """
     table = neighbor_table(
         x, y, k, batch_x, batch_y, _clouds(batch_size, batch_x, batch_y), cosine=cosine,
@@ -87,6 +94,15 @@ def knn_graph(
 
     Raises:
         DataError: A cloud has too few points for ``k``, or a coordinate is not finite.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.graph import knn_graph
+        >>> x = torch.tensor([[0.0], [1.0], [5.0]])
+        >>> knn_graph(x, k=1).tolist()  # from neighbours 1, 0, 1 to nodes 0, 1, 2
+        [[1, 0, 1], [0, 1, 2]]
+        >>> knn_graph(torch.rand(4, 100, 3), k=10).shape  # four clouds, 10 edges a point
+        torch.Size([2, 4000])
     """
     x, batch, clouds = _one_graph(x, batch, batch_size, flow)
     table = neighbor_table(
@@ -128,6 +144,13 @@ def radius(
 
     Raises:
         DataError: A coordinate is not finite.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.graph import radius
+        >>> x = torch.tensor([[0.0], [1.0], [5.0]])
+        >>> radius(x, y=torch.tensor([[1.5], [9.0]]), r=2.0).tolist()  # query 1 has none
+        [[0, 0], [1, 0]]
     """
     table = neighbor_table(
         x, y, max_num_neighbors, batch_x, batch_y, _clouds(batch_size, batch_x, batch_y), r,
@@ -167,6 +190,13 @@ def radius_graph(
 
     Raises:
         DataError: A coordinate is not finite.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.graph import radius_graph
+        >>> x = torch.tensor([[0.0], [1.0], [5.0]])
+        >>> radius_graph(x, r=2.0).tolist()  # point 2 stands alone
+        [[1, 0], [0, 1]]
     """
     x, batch, clouds = _one_graph(x, batch, batch_size, flow)
     table = neighbor_table(

@@ -29,6 +29,13 @@ class DynamicEdgeConv(EdgeConv):
 
     Raises:
         DataError: A cloud has fewer than ``k`` points.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn import DynamicEdgeConv
+        >>> layer = DynamicEdgeConv([2 * 3, 16], k=8)
+        >>> layer(torch.rand(40, 3), batch=torch.tensor([0, 1]).repeat_interleave(20)).shape
+        torch.Size([40, 16])
     """
 
     def __init__(

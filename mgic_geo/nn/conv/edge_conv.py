@@ -41,6 +41,10 @@ class EdgeConv(nn.Module):
           graph's :class:`~mgic_geo.graph.Neighborhoods`
         - **output:** node features :math:`(N, F_{out})`
 
+    Raises:
+        ValueError: ``aggr`` is another name, the widths do not fit, or ``groups`` are given beside
+            a module; in a call, the graph has another number of nodes.
+
     Example:
         >>> import torch
         >>> from mgic_geo.graph import knn_graph
