@@ -26,6 +26,14 @@ class PointCloud:
         points: Positions, float64 ``[N, 3]``.
         normals: Normals as they are in the file, float64 ``[N, 3]``, if it has them.
         colors: Red, green and blue in [0, 1], float64 ``[N, 3]``, if it has them.
+
+    Example:
+        >>> import numpy as np
+        >>> from mgic_geo.io import PointCloud
+        >>> cloud = PointCloud(np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 2.0], [np.nan, 0.0, 0.0]]))
+        >>> kept = cloud.take(np.isfinite(cloud.points).all(axis=1))
+        >>> len(cloud), len(kept), kept.colors is None
+        (3, 2, True)
     """
 
     points: NDArray[np.float64]
@@ -75,16 +83,29 @@ class PointCloud:
 def check_cloud(
     points: ArrayLike, name: str | os.PathLike[str], on_nan: OnNan = "raise"
 ) -> NDArray[np.float64]:
-    """Returns the positions of a cloud as float64 ``[N, 3]``.
+    """Checks an array of points and returns their positions.
 
     Args:
         points: ``[N, >= 3]``; columns behind the third are dropped.
         name: What the error message calls it, usually its file.
         on_nan: As in :meth:`PointCloud.check`.
 
+    Returns:
+        Positions, float64 ``[N, 3]``.
+
     Raises:
         DataError: It has another shape or no numbers, is empty, has NaN or infinite positions, or
             all its points are the same.
+
+    Example:
+        >>> import numpy as np
+        >>> from mgic_geo.io import check_cloud
+        >>> xyz_and_reflectance = np.random.default_rng(0).random((5, 4), dtype=np.float32)
+        >>> check_cloud(xyz_and_reflectance, name="scan").shape
+        (5, 3)
+        >>> check_cloud(np.zeros((0, 3)), name="scan")
+        Traceback (most recent call last):
+        mgic_geo.errors.DataError: scan: an empty cloud; at least one point is needed
     """
     return cloud_of_array(points, name).check(name, on_nan).points
 

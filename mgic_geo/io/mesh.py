@@ -18,6 +18,12 @@ class Mesh:
     Args:
         vertices: Coordinates, float64 ``[V, 3]``.
         faces: Vertex indices of each triangle, int64 ``[F, 3]``.
+
+    Example:
+        >>> from mgic_geo.io import Mesh
+        >>> mesh = Mesh([[0, 0, 0], [3, 0, 0], [0, 4, 0]], faces=[[0, 1, 2]])
+        >>> mesh.area, mesh.vertices.dtype
+        (6.0, dtype('float64'))
     """
 
     vertices: NDArray[np.float64]

@@ -102,6 +102,12 @@ def subset_clouds(pos: Tensor, num_points: int, generator: torch.Generator | Non
 
     Raises:
         DataError: More points asked for than there are, or fewer than one.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.transforms import subset_clouds
+        >>> subset_clouds(torch.rand(4, 100, 3), num_points=32).shape
+        torch.Size([4, 32, 3])
     """
     if not 1 <= num_points <= pos.size(1):
         raise DataError(f"cannot keep {num_points} points of clouds with {pos.size(1)}")

@@ -27,5 +27,12 @@ def farthest_point_sample(
 
     Raises:
         DataError: A cloud with fewer points than asked for, or coordinates that are not finite.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.transforms import farthest_point_sample
+        >>> pos = torch.tensor([[0.0], [0.1], [1.0], [0.9], [0.45]])
+        >>> sorted(farthest_point_sample(pos, num_points=2).tolist()) in ([0, 2], [0, 3], [1, 2])
+        True
     """
     return farthest_points(pos, num_points, seed, batch)

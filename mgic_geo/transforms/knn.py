@@ -23,6 +23,13 @@ class KNNGraph(Transform):
 
     Raises:
         DataError: A cloud with too few points for ``k``.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import Data
+        >>> from mgic_geo.transforms import KNNGraph
+        >>> KNNGraph(k=6)(Data(pos=torch.rand(50, 3)))
+        Data(pos=[50, 3], edge_index=[2, 300])
     """
 
     def __init__(self, k: int, loop: bool = False) -> None:

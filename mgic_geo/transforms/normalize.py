@@ -22,6 +22,13 @@ def normalize_sphere(pos: Tensor) -> Tensor:
 
     Raises:
         DataError: Coordinates that are not finite, an empty cloud, or points that all coincide.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.transforms import normalize_sphere
+        >>> pos = normalize_sphere(torch.tensor([[10.0, 0.0, 0.0], [14.0, 0.0, 0.0]]))
+        >>> pos.tolist()
+        [[-1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
     """
     if pos.dim() < 2 or pos.size(-2) == 0:
         raise DataError(f"a cloud must be [..., n, D] with n >= 1, got shape {list(pos.shape)}")
