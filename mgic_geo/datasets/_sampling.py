@@ -74,6 +74,16 @@ def sample_points(
 
     Raises:
         DataError: A cloud has too few points, or the shape is unusable.
+
+    Example:
+        >>> from mgic_geo.datasets import sample_points
+        >>> from mgic_geo.io import Mesh
+        >>> mesh = Mesh([[0, 0, 0], [1, 0, 0], [0, 1, 0]], faces=[[0, 1, 2]])
+        >>> points = sample_points(mesh, num_points=16, seed=0)
+        >>> points.shape
+        (16, 3)
+        >>> sample_points(points, num_points=4, sampling="fps").shape  # fewer points of a cloud
+        (4, 3)
     """
     check_sampling(num_points, sampling)
     if isinstance(shape, Mesh):

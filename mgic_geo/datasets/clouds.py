@@ -68,6 +68,18 @@ class PointClouds(CloudDataset):
 
     Raises:
         DataError: The source, or with ``strict`` a shape, is unusable.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.datasets import PointClouds
+        >>> from mgic_geo.testing import write_tiny_off_tree
+        >>> with TemporaryDirectory() as folder:
+        ...     tree = write_tiny_off_tree(folder, shapes=2)  # <class>/<split>/*.off
+        ...     dataset = PointClouds(tree, split="train", num_points=64, workers=1)
+        >>> len(dataset), dataset.classes
+        (6, ('bed', 'dresser', 'monitor'))
+        >>> dataset[0]
+        Data(y=[1], pos=[64, 3], name='bed_0001')
     """
 
     suffixes: Sequence[str] = SUFFIXES

@@ -68,6 +68,16 @@ class ModelNet10(PointClouds):
 
     Raises:
         DataError: Nothing usable is there; the message says what to put where.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.datasets import ModelNet10
+        >>> from mgic_geo.testing import write_tiny_off_tree
+        >>> with TemporaryDirectory() as folder:  # three of the classes, in the layout of the zip
+        ...     tree = write_tiny_off_tree(f"{folder}/raw/ModelNet10", shapes=2)
+        ...     dataset = ModelNet10(folder, split="train", num_points=64, workers=1)
+        >>> len(dataset), dataset.num_classes
+        (6, 10)
     """
 
     suffixes = (".off", ".pcd")

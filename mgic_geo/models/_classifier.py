@@ -9,10 +9,20 @@ from torch import Tensor, nn
 
 
 class FeatureInfo(list[dict[str, Any]]):
-    """What the maps of :meth:`Classifier.forward_intermediates` are, in timm's words.
+    """Describes the maps of :meth:`Classifier.forward_intermediates`, in timm's words.
 
-    Each entry has ``num_chs`` (channels), ``reduction`` (pixels of the image along a side of one of
-    the map; 1 for points, which all stay) and ``module`` (whose output it is).
+    Each entry has ``num_chs``, the channels of a map; ``reduction``, by which factor the map is
+    smaller than the image along a side (1 for points, which all stay); and ``module``, the name of
+    the module whose output it is.
+
+    Args:
+        iterable: A dictionary for each map.
+
+    Example:
+        >>> from mgic_geo.models import create_model
+        >>> info = create_model("resnet20").feature_info
+        >>> info.channels(), info.reduction([-1]), info.module_name([0])
+        ([16, 32, 64], [4], ['stages.0'])
     """
 
     def channels(self, indices: Sequence[int] | None = None) -> list[int]:
@@ -39,6 +49,14 @@ class Classifier(nn.Module):
         head_hidden_size: Channels that a linear last layer sees.
         feature_info: What :meth:`forward_intermediates` returns; empty where there is no such
             method.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.models import create_model
+        >>> model = create_model("resnet20", num_classes=10).eval()
+        >>> model.reset_classifier(3)
+        >>> model(torch.rand(1, 3, 32, 32)).shape, model.get_classifier().out_features
+        (torch.Size([1, 3]), 3)
     """
 
     _classifiers: ClassVar[tuple[str, ...]] = ("fc",)
@@ -114,6 +132,13 @@ class FeatureMaps(nn.Module):
 
     Raises:
         ValueError: The network has no maps, or not so many.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.models import FeatureMaps, create_model
+        >>> maps = FeatureMaps(create_model("resnet20"), out_indices=[0, -1]).eval()
+        >>> [tuple(map.shape) for map in maps(torch.rand(1, 3, 32, 32))]
+        [(1, 16, 32, 32), (1, 64, 8, 8)]
     """
 
     def __init__(self, model: nn.Module, out_indices: Sequence[int] | None = None) -> None:

@@ -68,6 +68,17 @@ def load_published(
     Raises:
         CheckpointError: The file is unreadable, the names are unknown, the model's blocks are
             others, nothing fits, or, if ``strict``, not everything. The model is then unchanged.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.models import create_model, load_published
+        >>> model = create_model("resnet20")
+        >>> state = {  # two of the tensors that torchvision's ResNets have
+        ...     "conv1.weight": torch.zeros(16, 3, 3, 3),
+        ...     "layer1.0.conv1.weight": torch.zeros(16, 16, 3, 3),
+        ... }
+        >>> load_published(model, state).loaded
+        ('stem.conv.weight', 'stages.0.0.convs.0.conv.weight')
     """
     where = "the weights" if isinstance(state_or_path, Mapping) else str(state_or_path)
     state = read_state(state_or_path)

@@ -40,6 +40,14 @@ class LoadReport:
         unexpected: Their tensors that have no place in the model, without ``module.`` and the like.
         mismatched: Tensors that did not fit; ours are as they were.
         eps: What the loaded norms of the backbone were trained with, where it is another package's.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.models import create_model, load_published
+        >>> state = {"layer1.0.conv1.weight": torch.rand(16, 16, 3, 3), "x.weight": torch.rand(1)}
+        >>> report = load_published(create_model("resnet20"), state)
+        >>> report.loaded, report.unexpected, report.complete
+        (('stages.0.0.convs.0.conv.weight',), ('x.weight',), False)
     """
 
     source: str

@@ -30,8 +30,15 @@ class Clouds:
     """Labelled clouds, centred and scaled to the unit sphere.
 
     Args:
-        pos: ``[M, n, 3]``.
-        label: ``[M]``.
+        pos: Positions, float ``[M, n, 3]``.
+        label: Class of each cloud, int64 ``[M]``.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.training import Clouds
+        >>> from mgic_geo.transforms import normalize_sphere
+        >>> len(Clouds(normalize_sphere(torch.rand(4, 32, 3)), torch.tensor([0, 1, 1, 0])))
+        4
     """
 
     pos: Tensor
@@ -52,6 +59,14 @@ class Splits(Generic[T]):
         val: Validation part, None if all was trained on.
         test: Test split, None if the data set has none at hand.
         classes: Class names.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.training import Clouds, Splits
+        >>> train, val = (Clouds(torch.rand(n, 32, 3), torch.zeros(n).long()) for n in (8, 2))
+        >>> splits = Splits(train, val, test=None, classes=("chair", "sofa"))
+        >>> len(splits.train), splits.test is None
+        (8, True)
     """
 
     train: T
@@ -61,16 +76,50 @@ class Splits(Generic[T]):
 
 
 def to_clouds(dataset: CloudDataset) -> Clouds:
-    """All clouds of a data set, normalised."""
+    """All clouds of a data set, centred and scaled to the unit sphere.
+
+    Args:
+        dataset: ``[M, n, 3]`` with their labels.
+
+    Returns:
+        The clouds that :func:`train` and :func:`evaluate_clouds` take.
+
+    Example:
+        >>> from mgic_geo.datasets import Furniture10
+        >>> from mgic_geo.training import to_clouds
+        >>> clouds = to_clouds(Furniture10(None, num_points=32, shapes_per_class=1))
+        >>> clouds.pos.shape, float(clouds.pos.norm(dim=-1).max().round(decimals=5))
+        (torch.Size([10, 32, 3]), 1.0)
+    """
     return Clouds(normalize_sphere(dataset.points), dataset.labels)
 
 
 def make_splits(config: TrainConfig) -> Splits[Any]:
     """Reads the data of a run and puts the validation part aside.
 
+    Args:
+        config: The run; its ``data``, ``root``, ``val_fraction``, ``val_data`` and ``per_class``
+            say what is read.
+
+    Returns:
+        Training, validation and test part, each :class:`Clouds` or a data set of images.
+
     Raises:
         MgicGeoError: The model of the run is for other data.
         DataError: The data cannot be used, or the two parts have different classes.
+
+    Example:
+        >>> import numpy as np
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.training import TrainConfig, make_splits
+        >>> points, label = np.random.default_rng(0).random((8, 32, 3)), [0, 0, 0, 0, 1, 1, 1, 1]
+        >>> with TemporaryDirectory() as folder:
+        ...     path = f"{folder}/scans.npz"
+        ...     np.savez(path, points=points, label=label, classes=["bolt", "nut"])
+        ...     config = TrainConfig(data=path, root=folder, num_points=32, val_fraction=0.25)
+        ...     splits = make_splits(config)
+        >>> len(splits.train), len(splits.val), splits.classes  # one of each class is put aside
+        (6, 2, ('bolt', 'nut'))
     """
     own_val = _has_val(config)
     dataset = _open(config, "train" if own_val else None)
@@ -105,8 +154,29 @@ def make_splits(config: TrainConfig) -> Splits[Any]:
 
 
 def split_by_name(dataset: Any, fraction: float) -> tuple[Tensor, Tensor]:
-    """:func:`~mgic_geo.datasets.train_val_split` of a data set; images with masks are of no single
-    class, and are split by name alone."""
+    """Puts the last part by name of each class of a data set aside.
+
+    See :func:`~mgic_geo.datasets.train_val_split`. Images with masks have no single class, and are
+    split by name alone.
+
+    Args:
+        dataset: Clouds ``[M, n, 3]`` or images.
+        fraction: Share of each class, in ``[0, 1)``.
+
+    Returns:
+        Indices for training and for validation, each ascending int64.
+
+    Raises:
+        ValueError: ``fraction`` is out of range.
+
+    Example:
+        >>> from mgic_geo.datasets import Furniture10
+        >>> from mgic_geo.training import split_by_name
+        >>> dataset = Furniture10(None, num_points=16, shapes_per_class=2)
+        >>> train, val = split_by_name(dataset, fraction=0.5)
+        >>> len(train), len(val)
+        (10, 10)
+    """
     labels = torch.zeros(len(dataset)) if data_kind(dataset) == "masks" else dataset.labels
     return train_val_split(labels, dataset.names, fraction)
 
@@ -159,7 +229,23 @@ def data_kind(dataset: Any) -> str:
 
 
 def augment(pos: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Changes a training batch ``[B, n, 3]`` at random; dropping leaves ``[B, m, 3]``."""
+    """Changes a training batch at random, as ``config`` says.
+
+    Args:
+        pos: Clouds ``[B, n, 3]`` in the unit sphere.
+        config: What is changed, and by how much.
+        generator: Source of all draws.
+
+    Returns:
+        Clouds ``[B, m, 3]``, with ``m < n`` points where some are dropped.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.training import AugmentConfig, augment
+        >>> config = AugmentConfig(drop=0.5, drop_min=0.5)
+        >>> augment(torch.rand(4, 32, 3), config, torch.Generator().manual_seed(0)).shape
+        torch.Size([4, 16, 3])
+    """
     if config.drop > 0.0:
         span = config.drop - config.drop_min
         share = config.drop_min + span * float(torch.rand((), generator=generator))
