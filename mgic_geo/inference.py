@@ -79,14 +79,19 @@ def predict(
             of a network are torch's, and from about the hundredth on its loops are there, compiled
             meanwhile. Last bits may differ then.
 
+    Returns:
+        The most likely class, the three best with their probabilities, and the logits ``[C]``.
+
     Raises:
         DataError: The shape is unusable.
         CheckpointError: The weights are, or they are not for shapes.
 
     Example:
         >>> import torch
-        >>> predict(torch.rand(256, 3)).num_points
-        256
+        >>> from mgic_geo import predict
+        >>> found = predict(torch.rand(256, 3))  # ten classes of furniture
+        >>> found.num_points, len(found.top), len(found.logits)
+        (256, 3, 10)
     """
     from mgic_geo.datasets._sampling import sample_points
     from mgic_geo.errors import CheckpointError, DataError

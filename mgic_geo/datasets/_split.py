@@ -24,7 +24,7 @@ def train_val_split(
         fraction: Share :math:`f` of each class, in ``[0, 1)``; 0 puts nothing aside.
 
     Returns:
-        Indices for training and for validation, each ascending int64.
+        Indices for training ``[M']`` and for validation ``[M'']``, ascending, int64.
 
     Raises:
         ValueError: ``fraction`` is out of range, or the lengths differ.

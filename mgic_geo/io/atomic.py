@@ -62,6 +62,9 @@ def atomic_write(
         mode: ``"wb"`` or ``"w"``.
         **kwargs: Passed to :func:`open`, for example ``encoding`` or ``newline``.
 
+    Yields:
+        The open file.
+
     Raises:
         DataError: The disk is full.
 

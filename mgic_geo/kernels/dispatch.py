@@ -50,9 +50,6 @@ def plain_torch() -> Iterator[None]:
     There are neither compiled loops nor registered operators. An exporter sees operations that any
     engine knows, and a debugger can follow each. It holds for all threads of the process.
 
-    Returns:
-        A context manager.
-
     Example:
         >>> import torch
         >>> from mgic_geo.kernels import grouped_pointwise, plain_torch
@@ -76,9 +73,6 @@ def without_compiler() -> Iterator[None]:
 
     Compiling the loops of a network takes seconds, which a single call does not win back. Other
     threads are left alone. Results are the same up to the order of summation.
-
-    Returns:
-        A context manager.
 
     Example:
         >>> import torch
@@ -219,6 +213,9 @@ def compile_seconds() -> float:
 
 def kernel_backend() -> str:
     """What runs on the CPU here: ``"numba"``, compiled loops, or ``"torch"``.
+
+    Returns:
+        One of the two names.
 
     Example:
         >>> from mgic_geo.kernels import kernel_backend

@@ -157,12 +157,17 @@ def create_model(
         out_indices: Which maps; all by default.
         **kwargs: Options of the model, such as ``width`` or ``num_classes``.
 
+    Returns:
+        The network, in training mode; with ``features_only`` a
+        :class:`~mgic_geo.models.FeatureMaps`.
+
     Raises:
         ValueError: There is no such model (the message lists what there is), or no such option, or
             it has no maps.
         CheckpointError: There are no weights for the model, or not with these options.
 
     Example:
+        >>> from mgic_geo.models import create_model
         >>> model = create_model("mgic_diffgcn", pretrained=True, num_classes=4)
         >>> model.get_classifier()
         Linear(in_features=64, out_features=4, bias=True)

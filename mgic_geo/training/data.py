@@ -164,7 +164,7 @@ def split_by_name(dataset: Any, fraction: float) -> tuple[Tensor, Tensor]:
         fraction: Share of each class, in ``[0, 1)``.
 
     Returns:
-        Indices for training and for validation, each ascending int64.
+        Indices for training ``[M']`` and for validation ``[M'']``, ascending, int64.
 
     Raises:
         ValueError: ``fraction`` is out of range.

@@ -48,6 +48,8 @@ def augment_clouds(
         DataError: A shape other than ``[B, n, 3]``, or a range that makes no sense.
 
     Example:
+        >>> import torch
+        >>> from mgic_geo.transforms import augment_clouds
         >>> clouds = torch.zeros(2, 5, 3)
         >>> augment_clouds(clouds, torch.Generator().manual_seed(0), shift=0.1).shape
         torch.Size([2, 5, 3])

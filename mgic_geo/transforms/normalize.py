@@ -18,7 +18,7 @@ def normalize_sphere(pos: Tensor) -> Tensor:
         pos: One cloud or a dense batch, ``[..., n, D]``.
 
     Returns:
-        The same shape and type; without unit.
+        Clouds ``[..., n, D]`` of the same type; without unit.
 
     Raises:
         DataError: Coordinates that are not finite, an empty cloud, or points that all coincide.

@@ -30,7 +30,7 @@ def correction_reference(
         >>> from mgic_geo.kernels import correction, correction_reference
         >>> fine, delta, weight = torch.randn(6, 8), torch.randn(6, 4), torch.rand(2, 4, 2)
         >>> call = fine, delta, weight, torch.ones(8), torch.zeros(8), 1e-5
-        >>> torch.allclose(correction(*call)[0], correction_reference(*call)[0], atol=1e-4)
+        >>> torch.allclose(correction(*call)[0], correction_reference(*call)[0], atol=1e-3)
         True
     """
     z = grouped_pointwise_reference(delta, weight)

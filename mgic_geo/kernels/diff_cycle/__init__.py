@@ -100,7 +100,8 @@ def diff_cycle(
         x: Features :math:`x_0`, ``[N, C]``.
         parameters: Grid by grid, the finest first: ``mix``, scale and shift of the relaxation; then
             the weights of :math:`R_j` and :math:`P_j`, and scale and shift of :math:`N_j`. The
-            coarsest grid has only the first three.
+            coarsest grid has only the first three. ``mix`` is ``[groups, 7, c_j / groups, c_j /
+            groups]``, the others are as in :func:`mgic_geo.kernels.correction`.
         rowptr: First edge of each node, int32 ``[N + 1]``.
         col: Neighbour of each edge, int32 ``[E]``.
         weight: Weights of the six operators, ``[E, 6]``.

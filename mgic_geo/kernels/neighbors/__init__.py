@@ -39,6 +39,9 @@ def available_backends(device: str | torch.device = "cpu") -> list[str]:
     Args:
         device: Where the points lie.
 
+    Returns:
+        The names.
+
     Example:
         >>> from mgic_geo.graph import available_backends
         >>> available_backends()[-1]  # all distances in chunks: it needs torch alone

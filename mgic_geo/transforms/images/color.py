@@ -30,11 +30,11 @@ def color_jitter(
         images: ``[B, 3, H, W]``, or one image ``[3, H, W]``.
         generator: Source of all draws, made on its device.
         brightness: Largest change of the factor; 0 is off.
-        contrast: Likewise.
-        saturation: Likewise.
+        contrast: As for ``brightness``.
+        saturation: As for ``brightness``.
 
     Returns:
-        New images, of the same shape and type, in the same range.
+        New images ``[B, 3, H, W]`` or ``[3, H, W]``, of the same type, in the same range.
 
     Raises:
         DataError: A negative option, or images without three channels.

@@ -19,11 +19,11 @@ def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Ten
 
     Args:
         images: ``[B, C, H, W]``, or one image ``[C, H, W]``.
-        padding: Pixels added on each side, so that an image moves by up to as many.
+        padding: Pixels added on each side; an image moves by as many at most.
         generator: Source of all draws, made on its device.
 
     Returns:
-        New images, of the same shape and type.
+        New images ``[B, C, H, W]`` or ``[C, H, W]``, of the same type.
 
     Raises:
         DataError: A negative padding, or something else than images.

@@ -38,7 +38,7 @@ def random_erase(
         fill: Colour, one value for each channel of pixels in [0, 1]; black by default.
 
     Returns:
-        New images of the same shape and type.
+        New images ``[B, C, H, W]`` or ``[C, H, W]``, of the same type.
 
     Raises:
         DataError: A number out of range, or shapes that do not fit.

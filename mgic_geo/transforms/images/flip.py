@@ -30,7 +30,8 @@ def random_flip(
         masks: Class of each pixel, ``[B, H, W]`` (or ``[H, W]``), mirrored with their images.
 
     Returns:
-        New images of the same shape and type; with ``masks``, images and masks.
+        New images ``[B, C, H, W]`` or ``[C, H, W]``, of the same type; with ``masks``, images and
+        masks.
 
     Raises:
         DataError: A probability out of range, or shapes that do not fit.
