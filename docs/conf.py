@@ -21,6 +21,7 @@ extensions = [
     "sphinx_design",
     "_extensions.mathml",
     "_extensions.api",
+    "_extensions.included",
 ]
 exclude_patterns = ["_build", "_extensions", "_templates"]
 templates_path = ["_templates"]

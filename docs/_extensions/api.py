@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 import shutil
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
 
 from scripts.public_names import PACKAGES, all_names
 
@@ -23,10 +26,23 @@ def _page(package: str, name: str, value: Any) -> str:
     if inspect.isclass(value):
         options = "   :members:\n   :show-inheritance:\n"
     title = f"{package}.{name}"
+    if not callable(value):
+        text = textwrap.indent(_text_of_data(name, value), "   ")
+        return f"{name}\n{'=' * len(name)}\n\n.. py:data:: {title}\n\n{text}\n"
     return (
         f"{name}\n{'=' * len(name)}\n\n.. currentmodule:: {package}\n\n"
         f".. {_directive(value)}:: {title}\n{options}"
     )
+
+
+def _text_of_data(name: str, value: Any) -> str:
+    """The text below a constant, wherever in the package it is defined."""
+    for module_name, module in sorted(sys.modules.items()):
+        if module_name.startswith("mgic_geo") and vars(module).get(name) is value:
+            texts = ModuleAnalyzer.for_module(module_name).find_attr_docs()
+            if ("", name) in texts:
+                return "\n".join(texts["", name])
+    return ""
 
 
 def _summary(value: Any) -> str:
