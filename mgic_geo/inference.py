@@ -75,9 +75,9 @@ def predict(
             with a warning, ``"raise"`` refuses the cloud.
         device: Where the model runs.
         name: What messages call the shape; its file, if it is one.
-        compiled: With compiled loops, or by torch alone. If it is not given, the first predictions
-            of a network are torch's, and from about the hundredth on its loops are there, compiled
-            meanwhile. Last bits may differ then.
+        compiled: Whether compiled loops run, or torch alone. By default torch runs the first
+            predictions of a network while its loops are compiled; from about the hundredth on, the
+            loops run. The last bits may differ.
 
     Returns:
         The most likely class, the three best with their probabilities, and the logits ``[C]``.

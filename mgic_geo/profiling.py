@@ -54,8 +54,8 @@ def profile_model(
 
     Matrix products, convolutions and this package's operators count; norms, activations, pooling,
     the search for neighbours and additions of a bias do not. A weight that several layers share is
-    counted with the first. What a layer computes with the weights of a child that it does not call
-    stands in the layer's own line, and so do those weights. Buffers are left as they were.
+    counted with the first. A layer may use the weights of a child without calling it: that work and
+    those weights count for the layer. Buffers are left as they were.
 
     Args:
         model: Any module.

@@ -58,7 +58,7 @@ def sample_points(
     seed: int = 0,
     name: str | os.PathLike[str] = "shape",
 ) -> NDArray[np.float32]:
-    """Turns what :func:`mgic_geo.io.read_cloud_or_mesh` returns into exactly ``num_points`` points.
+    """Samples exactly ``num_points`` points of a mesh or a cloud.
 
     Args:
         shape: A mesh, or a cloud ``[N, 3]``. A cloud of exactly ``num_points`` stays as it is.

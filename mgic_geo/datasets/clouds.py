@@ -57,7 +57,7 @@ class PointClouds(CloudDataset):
             :func:`mgic_geo.datasets.sample_points`.
         seed: Seed of the sampling.
         transform: Called with each item that is taken.
-        workers: Processes that read files; 1 stays in this one, :obj:`None` takes as many as pay.
+        workers: Processes that read files; 1 stays in this one, :obj:`None` chooses.
         strict: Raise at the first unusable shape.
         force_reload: Sample again even if there is a cache.
         progress: Whether to show a bar; :obj:`None`: where the error output is a terminal.

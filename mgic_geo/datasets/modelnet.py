@@ -57,7 +57,7 @@ class ModelNet10(PointClouds):
         sampling: ``"surface"``, ``"fps"`` or ``"poisson"``.
         seed: Seed of the sampling.
         transform: Called with each item that is taken.
-        workers: Processes that read files; :obj:`None` takes as many as pay.
+        workers: Processes that read files; 1 stays in this one, :obj:`None` chooses.
         strict: Raise at the first unusable shape instead of leaving it out.
         force_reload: Sample again even if there is a cache.
         download: Whether to download; ``False`` says what to put where.

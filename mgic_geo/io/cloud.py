@@ -49,7 +49,7 @@ class PointCloud:
         return PointCloud(*(None if part is None else part[index] for part in parts))  # type: ignore[arg-type]
 
     def check(self, name: str | os.PathLike[str], on_nan: OnNan = "raise") -> PointCloud:
-        """Returns the cloud if it is a shape, with ``"drop"`` without points that are nowhere.
+        """Returns the cloud if it is usable; ``"drop"`` leaves out points without a position.
 
         Args:
             name: What the message calls it, usually its file.
@@ -86,7 +86,7 @@ def check_cloud(
     """Checks an array of points and returns their positions.
 
     Args:
-        points: ``[N, >= 3]``; columns behind the third are dropped.
+        points: ``[N, >= 3]``; columns after the third are dropped.
         name: What the error message calls it, usually its file.
         on_nan: As in :meth:`PointCloud.check`.
 

@@ -37,7 +37,7 @@ def parse_hdf5(data: bytes, path: str | os.PathLike[str]) -> PointCloud:
 
 
 def load_clouds_h5(path: str | os.PathLike[str], split: str | None = None) -> Clouds:
-    """Reads a labelled set of clouds as ModelNet-40 and ScanObjectNN are laid out.
+    """Reads a labelled set of clouds in the layout of ModelNet-40 and ScanObjectNN.
 
     ``data`` holds the clouds ``[M, n, 3]`` and ``label`` their classes, ``[M]`` or ``[M, 1]``. The
     names of the classes stand in ``shape_names.txt`` beside the file, one a line; without it they

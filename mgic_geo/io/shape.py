@@ -78,7 +78,7 @@ def read_shape(path: str | os.PathLike[str], on_nan: OnNan = "drop") -> Mesh | P
     ``.off``, ``.stl``, ``.glb`` and ``.gltf`` are meshes, ``.ply`` and ``.obj`` are meshes if they
     have faces and clouds otherwise. ``.pcd``, ``.npy``, ``.npz``, ``.xyz``, ``.txt``, ``.csv``,
     ``.pts``, ``.las``, ``.laz``, ``.h5`` and ``.hdf5`` are clouds. Any of them may be compressed
-    (``.ply.gz``). Those that are not of NumPy, text, OFF or PCD need the extra ``mesh``. An NPZ
+    (``.ply.gz``). All but NumPy, text, OFF and PCD files need the extra ``mesh``. An NPZ
     holds the cloud as ``points``, ``pos`` or its only array; arrays are read without pickle, may
     have fields x, y and z, and hold a point in each row.
 

@@ -42,7 +42,7 @@ class FeatureInfo(list[dict[str, Any]]):
 
 
 class Classifier(nn.Module):
-    """A network with linear last layers, called as timm calls its own.
+    """A network with a linear last layer, and timm's methods to read and change it.
 
     Attributes:
         num_classes: Number of classes; 0 where there is no last layer.
@@ -116,7 +116,9 @@ def last_layer(model: nn.Module) -> nn.Module:
 
 
 class FeatureMaps(nn.Module):
-    """A network that returns its maps, what ``features_only=True`` of :func:`create_model` gives.
+    """A network that returns feature maps instead of logits.
+
+    :func:`~mgic_geo.models.create_model` makes it with ``features_only=True``.
 
     Args:
         model: A network with ``forward_intermediates``; what comes after the last map is not run.

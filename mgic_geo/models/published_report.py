@@ -34,12 +34,12 @@ class LoadReport:
     """What became of weights that were loaded as far as they fit.
 
     Args:
-        source: Whose names they bear, or where they are from.
+        source: Library whose names the tensors have, or the place of the weights.
         loaded: Our tensors that were replaced.
         missing: Our tensors that the weights lack; they are as they were.
         unexpected: Their tensors that have no place in the model, without ``module.`` and the like.
         mismatched: Tensors that did not fit; ours are as they were.
-        eps: What the loaded norms of the backbone were trained with, where it is another package's.
+        eps: The ``eps`` of the norms in another library's backbone; None for our own weights.
 
     Example:
         >>> import torch

@@ -41,7 +41,7 @@ class WeightsInfo:
         image_size: Side of the square images that it was trained on; in segmentation the shorter
             side that images are resized to, None where they stay as they are; None for clouds.
         mean: Subtracted from the colours, which are in [0, 1].
-        std: What the colours are then divided by.
+        std: Divisor of the colours, after that.
 
     Example:
         >>> from mgic_geo.models import load_model

@@ -97,8 +97,8 @@ class TrainConfig:
         val_fraction: Share of each class, the last by name, that chooses the epoch; 0 trains on all
             and keeps the last epoch. Of images with masks it is the last of all by name; a data set
             with a split ``val`` of its own uses that.
-        val_data: Path of a data set to choose the epoch by, instead; of a data set that has a name,
-            where more of it lies.
+        val_data: Path of another data set, which chooses the epoch instead; for a data set that has
+            a name, the place where more of it lies.
         model: Name in the registry, see ``mgic-geo models``.
         width: Channels of all layers.
         group_size: Group size of the channel hierarchy.
@@ -108,14 +108,14 @@ class TrainConfig:
         dropout: Dropout in the head.
         correction_scale: Initial scale of the norms after prolongation.
         model_options: Further options of the model; all of them for one that is no point model,
-            which takes none of the seven above. Those of the parts of ``fusion_classifier`` are
-            ``point_options`` and ``image_options``, such as ``--model_options.point_options.k 16``.
-        weights: Start from these: shipped weights by name, a file or a run folder. Their model and
-            its options are taken; those of ``model_options`` stand above them. The last layer is
+            which takes none of the seven above. The parts of ``fusion_classifier`` take theirs in
+            ``point_options`` and ``image_options``, as ``--model_options.point_options.k 16``.
+        weights: Weights to start from: shipped weights by name, a file or a run folder. They decide
+            the model and its options; ``model_options`` overrides single ones. The last layer is
             made anew unless the classes are the same.
         freeze: Train the last layer alone; norms keep their statistics, too.
         body_lr: Learning rate of all but the last layer, as a share of ``lr``.
-        per_class: Train on so many examples of each class, the first by name; by default on all.
+        per_class: Train on this many examples of each class, the first by name; by default on all.
         epochs: Length of the learning-rate schedule in epochs.
         stop_after: End the run after this many epochs of the schedule.
         steps_per_epoch: Steps an epoch, on as many random examples; by default all of them.
@@ -123,14 +123,14 @@ class TrainConfig:
         optimizer: ``adamw``, or ``sgd`` with Nesterov momentum 0.9.
         schedule: ``onecycle``, ``cosine`` (to 0) or ``step`` (a tenth after 30, 60 and 90 %).
         lr: Peak learning rate.
-        warmup: Share of the schedule that the learning rate rises.
+        warmup: Share of the schedule in which the learning rate rises.
         weight_decay: Weight decay; norms and biases have none.
         label_smoothing: Label smoothing of the cross-entropy.
         class_balance: Exponent :math:`\\beta` of the weights in the loss: a shape of a class with
             :math:`n` shapes weighs :math:`n^{-\\beta}`. 0 counts every shape alike, 1 every class.
         clip_norm: Largest Euclidean norm of the gradient; 0 for no limit.
-        ema: Decay a step of an exponential moving average of the weights and of the statistics of
-            norms; the average is what is evaluated and kept as ``best``. 0 for none.
+        ema: Decay per step of an exponential moving average of the weights and of the statistics of
+            norms. The average is evaluated and kept as ``best``. 0 for none.
         augment: Random changes of the training clouds.
         image: Sizes, normalisation and random changes of images.
         workers: Processes that decode images; by default one a core, at most 8.

@@ -23,14 +23,14 @@ class ImageDataset(Dataset[tuple[Tensor, Any]]):
     Args:
         names: Name of each image.
         classes: Class names.
-        labels: Class of each image; :obj:`None` where each pixel has one.
+        labels: Class of each image, int64 ``[M]``; :obj:`None` where each pixel has one.
         ignore_index: Value of a mask's pixels that belong to no class.
         bad_files: ``(name, reason)`` of every image that was left out.
 
     Attributes:
         kind: ``"classification"`` or ``"segmentation"``.
-        mean: Of each channel, pixels in [0, 1], to normalise by; ImageNet's unless said otherwise.
-        std: Likewise.
+        mean: Mean of each channel, of pixels in [0, 1]; ImageNet's by default.
+        std: Standard deviation of each channel, likewise.
 
     Example:
         Each data set of images has this interface, here a folder of them.
