@@ -126,8 +126,8 @@ class TrainConfig:
         warmup: Share of the schedule in which the learning rate rises.
         weight_decay: Weight decay; norms and biases have none.
         label_smoothing: Label smoothing of the cross-entropy.
-        class_balance: Power of the class size in the loss: a shape of a class of ``n`` shapes weighs
-            ``n ** -class_balance``. 0 counts every shape alike, 1 every class.
+        class_balance: Power of the class size in the loss: a shape of a class of ``n`` shapes
+            weighs ``n ** -class_balance``. 0 counts every shape alike, 1 every class.
         clip_norm: Largest Euclidean norm of the gradient; 0 for no limit.
         ema: Decay per step of an exponential moving average of the weights and of the statistics of
             norms. The average is evaluated and kept as ``best``. 0 for none.
