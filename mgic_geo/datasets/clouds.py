@@ -30,7 +30,7 @@ from mgic_geo.datasets._sampling import (
 from mgic_geo.datasets._tree import SUFFIXES, ShapeFile, find_shapes
 from mgic_geo.datasets._unzip import zip_digest
 from mgic_geo.errors import DataError
-from mgic_geo.io import load_clouds_h5, load_clouds_npz
+from mgic_geo.io import load_clouds_h5, load_clouds_npz, parse_features
 from mgic_geo.io.hdf5 import SUFFIXES as HDF5_SUFFIXES
 from mgic_geo.io.hdf5 import hdf5_files
 
@@ -61,6 +61,10 @@ class PointClouds(CloudDataset):
         strict: Raise at the first unusable shape.
         force_reload: Sample again even if there is a cache.
         progress: Whether to show a bar; :obj:`None`: where the error output is a terminal.
+        features: Names of :data:`mgic_geo.io.FEATURES`, a list or one text with commas, that items
+            have as ``x=[n, F]``: ``"normals"`` (of unit length; a mesh without has those of its
+            triangles), ``"colors"`` and ``"intensity"`` (in [0, 1]). Shapes that lack one are
+            unusable.
 
     Attributes:
         classes: Class names; ``num_classes`` is their number.
@@ -98,7 +102,9 @@ class PointClouds(CloudDataset):
         strict: bool = False,
         force_reload: bool = False,
         progress: bool | None = None,
+        features: str | Sequence[str] = (),
     ) -> None:
+        features = parse_features(features)
         check_sampling(num_points, sampling)
         source = Path(source).expanduser()
         root = None if root is None else Path(root).expanduser()
@@ -110,6 +116,8 @@ class PointClouds(CloudDataset):
             "sampling": sampling,
             "seed": seed,
         }
+        if features:  # without them caches keep their names
+            settings["features"] = features
         names: tuple[str, ...]
         if source.suffix.lower() == ".npz" or _is_hdf5(source):
             if source.suffix.lower() == ".npz":
@@ -123,7 +131,9 @@ class PointClouds(CloudDataset):
             names = clouds.classes
 
             def build() -> SampledClouds:
-                results = sample_clouds(clouds, num_points, sampling, seed, strict, source)
+                results = sample_clouds(
+                    clouds, num_points, sampling, seed, strict, source, features
+                )
                 return _collect(results, clouds.label.tolist(), clouds.name, source)
         else:
             cacheable = True
@@ -133,7 +143,11 @@ class PointClouds(CloudDataset):
             def build() -> SampledClouds:
                 tasks = [
                     SamplingTask(
-                        s.file, num_points, sampling, shape_seed(seed, s.class_name, s.name)
+                        s.file,
+                        num_points,
+                        sampling,
+                        shape_seed(seed, s.class_name, s.name),
+                        features,
                     )
                     for s in shapes
                 ]
@@ -149,7 +163,9 @@ class PointClouds(CloudDataset):
             path = cache_path(root, split or "all", settings)
             sampled = build_once(path, load_cache, build, save_cache, force_reload)
         report_bad(sampled.bad_files, len(sampled.names), source, strict, "shapes")
-        super().__init__(sampled.points, sampled.labels, names, sampled.names, root, transform)
+        super().__init__(
+            sampled.points, sampled.labels, names, sampled.names, root, transform, features
+        )
         self.sampling, self.seed, self.split = sampling, seed, split
         self.bad_files = sampled.bad_files
 

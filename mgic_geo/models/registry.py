@@ -49,10 +49,10 @@ def register_model(
             from mgic_geo.models import PointClassifier, create_model, register_model
             from mgic_geo.nn import EdgeConv
 
-            @register_model(dense_twin="edgeconv")
+            @register_model(dense_twin="dgcnn")
             def my_edgeconv(**kwargs):
                 "EdgeConv with the mean over neighbours."
-                conv = lambda c, d, groups: EdgeConv([2 * c, d], groups, aggr="mean")
+                conv = lambda c, d, groups: EdgeConv([2 * c, d], "mean", groups=groups)
                 return PointClassifier(conv, mgic=True, **kwargs)
 
             create_model("my_edgeconv", num_classes=4)

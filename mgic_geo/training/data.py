@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mgic_geo.datasets import NAMED_DATASETS, CloudDataset, open_dataset, train_val_split
+from mgic_geo.datasets._open import is_image_data
 from mgic_geo.errors import DataError, MgicGeoError
 from mgic_geo.models import list_models, model_data
 from mgic_geo.training.config import AugmentConfig, TrainConfig
@@ -30,7 +31,7 @@ class Clouds:
     """Labelled clouds, centred and scaled to the unit sphere.
 
     Args:
-        pos: Positions, float ``[M, n, 3]``.
+        pos: Coordinates and, behind them, features, float ``[M, n, 3 + F]``.
         label: Class of each cloud, int64 ``[M]``.
 
     Example:
@@ -79,7 +80,7 @@ def to_clouds(dataset: CloudDataset) -> Clouds:
     """All clouds of a data set, centred and scaled to the unit sphere.
 
     Args:
-        dataset: ``[M, n, 3]`` with their labels.
+        dataset: Clouds ``[M, n, 3]`` with their labels, and perhaps features.
 
     Returns:
         The clouds that :func:`train` and :func:`evaluate_clouds` take.
@@ -91,7 +92,10 @@ def to_clouds(dataset: CloudDataset) -> Clouds:
         >>> clouds.pos.shape, float(clouds.pos.norm(dim=-1).max().round(decimals=5))
         (torch.Size([10, 32, 3]), 1.0)
     """
-    return Clouds(normalize_sphere(dataset.points), dataset.labels)
+    pos = normalize_sphere(dataset.points)
+    if dataset.feature_names:
+        pos = torch.cat([pos, dataset.features], dim=2)
+    return Clouds(pos, dataset.labels)
 
 
 def make_splits(config: TrainConfig) -> Splits[Any]:
@@ -183,6 +187,10 @@ def split_by_name(dataset: Any, fraction: float) -> tuple[Tensor, Tensor]:
 
 def _open(config: TrainConfig, split: str | None) -> Any:
     settings = {} if config.source is None else {"source": config.source}
+    if config.features:
+        if is_image_data(config.data):
+            raise MgicGeoError(f"features = {config.features}: {config.data} holds images")
+        settings["features"] = config.features
     return open_dataset(config.data, config.root, split, config.num_points, **settings)
 
 
@@ -228,16 +236,19 @@ def data_kind(dataset: Any) -> str:
     return "masks" if dataset.kind == "segmentation" else "images"
 
 
-def augment(pos: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+def augment(
+    pos: Tensor, config: AugmentConfig, generator: torch.Generator, normals: int | None = None
+) -> Tensor:
     """Changes a training batch at random, as ``config`` says.
 
     Args:
-        pos: Clouds ``[B, n, 3]`` in the unit sphere.
+        pos: Clouds ``[B, n, 3 + F]``, in the unit sphere.
         config: What is changed, and by how much.
         generator: Source of all draws.
+        normals: First column, behind the coordinates, of the normals, which turn with them.
 
     Returns:
-        Clouds ``[B, m, 3]``, with ``m < n`` points where some are dropped.
+        Clouds ``[B, m, 3 + F]``, with ``m < n`` points where some are dropped.
 
     Example:
         >>> import torch
@@ -258,4 +269,5 @@ def augment(pos: Tensor, config: AugmentConfig, generator: torch.Generator) -> T
         rotate_degrees=config.rotate_degrees,
         flip=config.flip,
         jitter=config.jitter,
+        normals=normals,
     )

@@ -21,8 +21,8 @@ def predict_logits(model: nn.Module, pos: Tensor, device: str | torch.device = "
     """Logits of many clouds, in batches; the model goes to evaluation mode.
 
     Args:
-        model: Gives logits ``[B, C]`` of clouds ``[B, n, 3]``.
-        pos: Clouds ``[M, n, 3]``, centred and scaled to the unit sphere.
+        model: Gives logits ``[B, C]`` of clouds ``[B, n, 3 + F]``.
+        pos: Clouds ``[M, n, 3 + F]``, centred and scaled to the unit sphere.
         device: Where the model is.
 
     Returns:

@@ -16,7 +16,8 @@ from .batched import augment_clouds
 class RandomAugment(Transform):
     """Scales, mirrors, rotates, shifts and jitters ``data.pos``.
 
-    It is :func:`augment_clouds` for one cloud, and takes the same options.
+    It is :func:`augment_clouds` for one cloud, and takes the same options. ``data.normal`` turns
+    along.
 
     Args:
         generator: Source of all draws; torch's global one if not given. A ``DataLoader`` with
@@ -24,7 +25,7 @@ class RandomAugment(Transform):
         **options: Those of :func:`augment_clouds`.
 
     Shapes:
-        ``data.pos [N, 3]`` -> ``[N, 3]``.
+        ``data.pos [N, 3]`` -> ``[N, 3]``, and ``data.normal [N, 3]`` if it is there.
 
     Example:
         >>> import torch
@@ -43,7 +44,12 @@ class RandomAugment(Transform):
         augment_clouds(torch.zeros(0, 0, 3), **options)  # complain now, not in the first epoch
 
     def forward(self, data: Data) -> Data:
-        data.pos = augment_clouds(data.pos[None], self.generator, **self.options)[0]
+        if "normal" not in data:
+            data.pos = augment_clouds(data.pos[None], self.generator, **self.options)[0]
+            return data
+        both = torch.cat([data.pos, data.normal.to(data.pos)], dim=1)
+        both = augment_clouds(both[None], self.generator, normals=0, **self.options)[0]
+        data.pos, data.normal = both[:, :3].contiguous(), both[:, 3:].contiguous()
         return data
 
     def __repr__(self) -> str:
