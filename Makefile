@@ -48,7 +48,7 @@ experiments: $(READY)  ## the paper's tables and figures, short budgets, resumab
 	$(BIN)/python -m scripts.experiments $(ARGS)
 
 docs:  ## the site in docs/_build/html, warnings as errors, no network
-	@$(MAKE) --no-print-directory install EXTRAS="$(EXTRAS),docs"
+	@$(MAKE) --no-print-directory install EXTRAS="$(EXTRAS)$(if $(findstring docs,$(EXTRAS)),,$(comma)docs)"
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mgic_geo.datasets._sampling import sample_points, shape_seed
+from mgic_geo.datasets._sampling import Sampled, sample_points, shape_seed
 from mgic_geo.errors import DataError
 from mgic_geo.io import Clouds, PointCloud, check_cloud
 
@@ -55,7 +55,7 @@ def sample_clouds(
     strict: bool,
     source: Path,
     features: Sequence[str] = (),
-) -> list[np.ndarray | Exception]:
+) -> list[Sampled | Exception]:
     """Samples each cloud by its own seed; with ``strict`` the first error is raised."""
     have = clouds.points.shape[1]
     if have < num_points:
@@ -67,7 +67,7 @@ def sample_clouds(
             f"{source}: has no {lacking[0]}, which are asked for; beside coordinates it has "
             f"{' and '.join(clouds.features) or 'nothing'}"
         )
-    results: list[np.ndarray | Exception] = []
+    results: list[Sampled | Exception] = []
     for i, (points, label, name) in enumerate(
         zip(clouds.points, clouds.label, clouds.name, strict=True)
     ):
@@ -77,7 +77,8 @@ def sample_clouds(
                 check_cloud(points, where),
                 **{name: clouds.features[name][i].astype(np.float64) for name in features},
             )
-            results.append(sample_points(cloud, num_points, sampling, own, where, features))
+            points = sample_points(cloud, num_points, sampling, own, where, features)
+            results.append(Sampled(points))
         except DataError as error:
             if strict:
                 raise

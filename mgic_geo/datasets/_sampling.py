@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -32,9 +32,18 @@ from mgic_geo.transforms.sampling import surface_places
 
 SAMPLINGS = ("surface", "fps", "poisson")
 _CHUNK = 16  # shapes a worker gets at a time
-_Result: TypeAlias = "NDArray[np.float32] | Exception"
 _WORTH_WORKERS = 10.0  # seconds left; a process takes about 4 to import what it needs
 _AHEAD = 2  # chunks that wait for a worker or are with it, so that it need not wait for one
+
+
+class Sampled(NamedTuple):
+    """Points of a shape ``[n, 3 + F]``, and how many of its file are nowhere."""
+
+    points: NDArray[np.float32]
+    left_out: int = 0
+
+
+_Result: TypeAlias = Sampled | Exception
 
 
 @dataclass(frozen=True)
@@ -151,7 +160,7 @@ def sample_files(
         progress: Whether to show a bar; :obj:`None`: where the error output is a terminal.
 
     Returns:
-        For each task its points, or the error. Independent of ``workers``.
+        For each task its :class:`Sampled` points, or the error. Independent of ``workers``.
 
     Raises:
         DataError: With ``strict``, a file is unusable.
@@ -185,9 +194,10 @@ def _sample_file(task: SamplingTask) -> _Result:
         with warnings.catch_warnings():  # of points that are nowhere, a line for each of thousands
             warnings.filterwarnings("ignore", ".*are left out", UserWarning)
             shape = read_shape(task.file)
-        return sample_points(
+        points = sample_points(
             shape, task.num_points, task.sampling, task.seed, task.file, task.features
         )
+        return Sampled(points, shape.left_out if isinstance(shape, PointCloud) else 0)
     except (DataError, OSError) as error:
         return error
 

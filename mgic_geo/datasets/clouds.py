@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from mgic_geo.datasets._cache import (
 )
 from mgic_geo.datasets._npz import relabel, sample_clouds, select_split
 from mgic_geo.datasets._sampling import (
+    Sampled,
     SamplingTask,
     check_sampling,
     sample_files,
@@ -163,6 +165,13 @@ class PointClouds(CloudDataset):
             path = cache_path(root, split or "all", settings)
             sampled = build_once(path, load_cache, build, save_cache, force_reload)
         report_bad(sampled.bad_files, len(sampled.names), source, strict, "shapes")
+        if sampled.nowhere:
+            points, holed = sampled.nowhere
+            warnings.warn(
+                f"{source}: {points:,} points of {holed:,} of its {len(sampled.names):,} shapes "
+                "have NaN or infinite coordinates and are left out",
+                stacklevel=2,
+            )
         super().__init__(
             sampled.points, sampled.labels, names, sampled.names, root, transform, features
         )
@@ -191,23 +200,25 @@ def _is_hdf5(source: Path) -> bool:
 
 
 def _collect(
-    results: Sequence[np.ndarray | Exception],
+    results: Sequence[Sampled | Exception],
     labels: Sequence[int],
     names: Sequence[str],
     source: Path,
 ) -> SampledClouds:
-    good: dict[int, np.ndarray] = {}
+    good: dict[int, Sampled] = {}
     bad: dict[int, Exception] = {}
     for i, result in enumerate(results):
         if isinstance(result, Exception):
             bad[i] = result
         else:
             good[i] = result
+    left_out = [shape.left_out for shape in good.values() if shape.left_out]
     if not good:
         raise DataError(f"{source}: none of its {len(results)} shapes can be used; {bad[0]}")
     return SampledClouds(
-        *as_tensors(np.stack(list(good.values())), [labels[i] for i in good]),
+        *as_tensors(np.stack([shape.points for shape in good.values()]), [labels[i] for i in good]),
         names=tuple(names[i] for i in good),
         bad_files=tuple((names[i], str(error)) for i, error in bad.items()),
         lasting=not any(isinstance(error, OSError) for error in bad.values()),
+        nowhere=(sum(left_out), len(left_out)) if left_out else None,
     )

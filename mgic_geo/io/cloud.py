@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +27,7 @@ class PointCloud:
         normals: Normals as they are in the file, float64 ``[N, 3]``, if it has them.
         colors: Red, green and blue in [0, 1], float64 ``[N, 3]``, if it has them.
         intensity: Strength of the return in [0, 1], float64 ``[N, 1]``, if it has it.
+        left_out: Number of points that :meth:`check` has left out.
 
     Example:
         >>> import numpy as np
@@ -41,6 +42,7 @@ class PointCloud:
     normals: NDArray[np.float64] | None = None
     colors: NDArray[np.float64] | None = None
     intensity: NDArray[np.float64] | None = None
+    left_out: int = 0
 
     def __len__(self) -> int:
         return len(self.points)
@@ -75,7 +77,7 @@ class PointCloud:
                 "and are left out",
                 stacklevel=2,
             )
-            return self.take(finite).check(name)
+            return replace(self.take(finite), left_out=left_out).check(name)
         check_finite(points, name, "points")
         if len(points) > 1 and (points == points[0]).all():
             raise DataError(f"{name}: all {len(points)} points are the same; this is not a shape")
@@ -168,7 +170,8 @@ def cloud_of_fields(
 
     points = take(_POSITIONS)
     if points is None:
-        raise DataError(f"{name}: no fields x, y and z; it has {', '.join(names)}")
+        shown = ", ".join(own if own.isprintable() else ascii(own) for own in names)
+        raise DataError(f"{name}: no fields x, y and z; it has {shown}")
     colors, intensity = (unit_colors(take(choices)) for choices in (_COLORS, _INTENSITY))
     return PointCloud(points, take(_NORMALS), colors, intensity)
 

@@ -72,6 +72,10 @@ def _attributes(scene: Any) -> tuple[list[NDArray[np.float64] | None], ...]:
     for node in scene.graph.nodes_geometry:
         placed, name = scene.graph[node]
         part = scene.geometry[name]
+        if not hasattr(part, "faces"):  # a cloud or a path
+            normals.append(None)
+            colors.append(None)
+            continue
         # trimesh computes normals where they are asked for; those of the file are there already
         if "vertex_normals" in getattr(part, "_cache", ()):
             own = np.asarray(part.vertex_normals, np.float64)

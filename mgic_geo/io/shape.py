@@ -191,11 +191,13 @@ def as_shape(shape: Any, on_nan: OnNan = "drop", name: str = "shape") -> Mesh | 
         face = _numbers(shape, "face")
         parts = [_rows(_numbers(shape, key), len(pos)) for key in ("normal", "color")]
         found = (
-            PointCloud(pos, *parts) if face is None else Mesh(pos, face.T.astype(np.int64), *parts)
+            PointCloud(pos, parts[0], parts[1])
+            if face is None
+            else Mesh(pos, face.T.astype(np.int64), *parts)
         )
     elif points is not None:  # PointCloud of Open3D, whose attributes are empty where there is none
         parts = [_rows(_numbers(shape, key), len(points)) for key in ("normals", "colors")]
-        found = PointCloud(points, *parts)
+        found = PointCloud(points, parts[0], parts[1])
     elif vertices is not None:
         faces = _numbers(shape, "faces")
         faces = _numbers(shape, "triangles") if faces is None else faces  # of Open3D

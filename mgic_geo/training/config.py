@@ -246,9 +246,9 @@ class TrainConfig:
         default = {f.name: f.default for f in dataclasses.fields(self)}
         args = dict(info.model_args)
         args.pop("in_channels", None)  # follows from the features
-        self.features = self.features or ",".join(info.features)
         own = [name for name in _POINT_OPTIONS if info.task == "points" and name in args]
-        for name, value in {"model": info.model, **{name: args.pop(name) for name in own}}.items():
+        taken = {"model": info.model, "features": ",".join(info.features)}
+        for name, value in {**taken, **{name: args.pop(name) for name in own}}.items():
             mine = getattr(self, name)
             if mine == default[name]:
                 setattr(self, name, value)

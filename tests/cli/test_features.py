@@ -26,6 +26,9 @@ def test_train_evaluate_and_predict_with_normals(
     model, info = load_model("run")
     assert info.features == ("normals",)
     assert model.in_channels == info.model_args["in_channels"] == 3
+    tuned = cli("train", "--weights", "run", "--out", "tuned", *small[:2], *small[-4:])
+    assert tuned.code == 0, tuned.err
+    assert load_model("tuned")[1].features == ("normals",)
     measured = cli("evaluate", "--data", "furniture10", "--weights", "run", "--json")
     assert measured.json["num_shapes"] == 10
     mesh = furniture_mesh("chair", seed=1)
