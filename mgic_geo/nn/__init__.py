@@ -3,6 +3,9 @@
 from mgic_geo.nn.conv import DiffGCNConv, DynamicEdgeConv, EdgeConv
 from mgic_geo.nn.fusion import fuse
 from mgic_geo.nn.graph_block import GraphBlock
+from mgic_geo.nn.hierarchical_conv import HierarchicalConv
+from mgic_geo.nn.hierarchical_linear import HierarchicalLinear
+from mgic_geo.nn.linear_grids import LinearGrid, LinearGrids, nested_grids, two_grids
 from mgic_geo.nn.mgic import MGIC
 from mgic_geo.nn.mlp import MLP, DenseBlock
 from mgic_geo.nn.norm import BatchNorm
@@ -21,8 +24,14 @@ __all__ = [
     "EdgeConv",
     "GraphBlock",
     "GroupedPointwise",
+    "HierarchicalConv",
+    "HierarchicalLinear",
+    "LinearGrid",
+    "LinearGrids",
     "PointwiseShortcut",
     "Prolongation",
     "Restriction",
     "fuse",
+    "nested_grids",
+    "two_grids",
 ]
