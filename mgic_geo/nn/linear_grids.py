@@ -158,24 +158,26 @@ def two_grids(
     coarsest: int,
     taps: int = 1,
     core: bool | None = None,
+    group_inputs: int | None = None,
 ) -> LinearGrids:
     """A fine grid relaxed in groups, and at once the coarsest, through transfers over all channels.
 
     Args:
         inputs: Input channels.
         outputs: Output channels.
-        group_size: Largest number of outputs of a group, each of which sees as many inputs; 0 for
-            no relaxation, which leaves a map of low rank.
+        group_size: Largest number of outputs of a group; 0 for no relaxation, which leaves a map of
+            low rank.
         coarsest: Width of the coarse grid; 0 for none, which leaves the relaxation.
         taps: Weights of the kernel between two channels.
         core: Whether the coarse grid has a dense map of its own, which then holds the kernel; by
             default where there is a kernel. Without one the restriction holds it.
+        group_inputs: Inputs that a group sees, any ones; by default as many as it has outputs.
     """
     _check(inputs=inputs, outputs=outputs, taps=taps)
     groups = size = 0
     if group_size:
         size = common_group_size(group_size, outputs)
-        groups, size = outputs // size, min(size, inputs)
+        groups, size = outputs // size, min(group_inputs or size, inputs)
     if not coarsest:
         return LinearGrids((_fine(inputs, outputs, groups, size, 0),), taps)
     core = taps > 1 if core is None else core
