@@ -6,16 +6,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mgic_geo.compress import compress
+    from mgic_geo.compress import compress, distill
     from mgic_geo.export import export
     from mgic_geo.inference import predict
     from mgic_geo.nn.fusion import fuse
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "compress", "export", "fuse", "predict"]
+__all__ = ["__version__", "compress", "distill", "export", "fuse", "predict"]
 
-_AT_FIRST_USE = {"fuse": "mgic_geo.nn.fusion", "predict": "mgic_geo.inference"}
+_AT_FIRST_USE = {
+    "distill": "mgic_geo.compress",
+    "fuse": "mgic_geo.nn.fusion",
+    "predict": "mgic_geo.inference",
+}
 
 
 def __getattr__(name: str) -> Any:

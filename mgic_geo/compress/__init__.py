@@ -10,9 +10,10 @@ from types import ModuleType
 from typing import Any
 
 from mgic_geo.compress.api import compress
+from mgic_geo.compress.distillation import DistillResult, distill
 from mgic_geo.compress.report import CompressReport, Latency, LayerReport
 
-__all__ = ["CompressReport", "Latency", "LayerReport", "compress"]
+__all__ = ["CompressReport", "DistillResult", "Latency", "LayerReport", "compress", "distill"]
 
 
 class _Callable(ModuleType):

@@ -82,8 +82,8 @@ def patches(module: nn.Module, x: Tensor, rows: int, generator: torch.Generator)
     places = (x.size(0), *x.shape[2 : 2 + len(size)])
     picked = _some(int(torch.tensor(places).prod()), rows, generator)
     first, *rest = torch.unravel_index(picked, places)
-    found = x[(first, slice(None), *rest)]  # [rows, n, *kernel]
-    return found.flatten(2)
+    index: list[Any] = [first, slice(None), *rest]
+    return x[tuple(index)].flatten(2)  # [rows, n, *kernel]
 
 
 def _some(count: int, rows: int, generator: torch.Generator) -> Tensor:

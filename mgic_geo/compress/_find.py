@@ -26,12 +26,13 @@ Where = (
 )
 """Layers by name (``"layer?.*"``), type, ``predicate(name, module)``, or any of several."""
 
-_CONVS: tuple[type[nn.Module], ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_CONVS: tuple[Any, ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 # By name: neither package is imported for them.
 _OTHERS = {
     "torch_geometric.nn.dense.linear.Linear": "Linear (PyG)",
     "transformers.pytorch_utils.Conv1D": "Conv1D (transformers)",
 }
+_FORWARDS = ("forward", "_conv_forward")
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -146,11 +147,9 @@ def _layer(name: str, module: nn.Module) -> Layer | None:
     if full in _OTHERS:
         return _checked(Layer(name, module, _OTHERS[full]))
     if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
-        base = next(c for c in (nn.Linear, *_CONVS) if isinstance(module, c))
+        base: Any = next(c for c in (nn.Linear, *_CONVS) if isinstance(module, c))
         layer = Layer(name, module, base.__name__)
-        if kind.forward is not base.forward or (
-            base in _CONVS and kind._conv_forward is not base._conv_forward
-        ):
+        if any(getattr(kind, f, None) is not getattr(base, f, None) for f in _FORWARDS):
             layer.reason = f"{kind.__name__} computes in a way of its own"
         return _checked(layer)
     left = _left_alone(module)

@@ -107,7 +107,8 @@ class HierarchicalConv(Hierarchical):
                 x = F.pad(x, around, mode=_PAD_MODES.get(self.padding_mode, self.padding_mode))
             padding = (0,) * len(self.kernel)
         if pointwise and max(stride) > 1:
-            x = x[(..., *(slice(None, None, step) for step in stride))]
+            every: list[Any] = [..., *(slice(None, None, step) for step in stride)]
+            x = x[tuple(every)]
             stride = (1,) * len(self.kernel)
         y = self._grid(x, 0, (stride, padding, self.dilation), self.bias)
         return y.squeeze(0) if single else y
