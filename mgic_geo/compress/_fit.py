@@ -10,7 +10,7 @@ from torch import Tensor
 from mgic_geo.compress._metric import Metric
 from mgic_geo.nn.linear_grids import LinearGrids
 
-_ROUNDS = 6
+_ROUNDS = 12
 
 
 @dataclass

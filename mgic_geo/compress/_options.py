@@ -43,7 +43,9 @@ Shape = tuple[
 
 
 def shapes(layer: Layer, group_size: int) -> list[Shape]:
-    """Forms without their rank; one without a relaxation among them."""
+    """Forms without their rank; one without a relaxation among them, or only low rank for 0."""
+    if group_size == 0:
+        return [(0, 0, False)]
     cores = (False, True) if layer.weight_shape[2] > 1 else (False,)
     groups = [(0, 0), (max(group_size // 2, 1), group_size), (group_size, group_size)]
     return [(out, size, core) for out, size in dict.fromkeys(groups) for core in cores]
@@ -57,7 +59,7 @@ def widest(layer: Layer, shape: Shape, cost: Cost, budget: float) -> LinearGrids
     def grids(rank: int) -> LinearGrids:
         return two_grids(n, m, out, rank, taps, core, size or None)
 
-    low, high = 0, min(m, n)
+    low, high = 0, min(m, n if core else n * taps)
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if cost(grids(middle)) <= budget else (low, middle - 1)

@@ -57,7 +57,8 @@ def by_size(layers: Sequence[Layer], group_size: int, coarsest: int) -> dict[str
     chosen = {}
     for layer in layers:
         m, n, taps = layer.weight_shape
-        grids = two_grids(n, m, group_size, min(coarsest, n, m), taps)
+        core = None if group_size else False
+        grids = two_grids(n, m, group_size, min(coarsest, n, m), taps, core)
         kept = grids.parameters() / layer.dense_parameters
         if kept > _GAIN:
             layer.reason = f"small: it would keep {100.0 * kept:.0f} % of its weights"

@@ -22,6 +22,7 @@ from mgic_geo.profiling import profile_model
 
 _COSTS = ("parameters", "macs")
 _STARTS = ("fit", "layers", "random")
+_FORMS = ("hierarchy", "low_rank")
 
 Target = float | Mapping[str, float]
 
@@ -35,6 +36,7 @@ def compress(
     where: Where | None = None,
     target: Target | None = None,
     loader: Iterable[Any] | None = None,
+    form: str = "hierarchy",
     start: str = "fit",
     keep_ends: bool | None = None,
     seed: int = 0,
@@ -61,6 +63,8 @@ def compress(
             stay dense are then chosen by how much the outputs of the model change.
         loader: More inputs like the example to fit to; batches for fitting, not of a whole
             training set: all are run, some twice a layer.
+        form: ``"hierarchy"``, or ``"low_rank"`` for :math:`W = P R` alone, fitted and chosen by the
+            same means: a peer to compare with.
         start: ``"fit"``; ``"layers"`` fits each layer to the dense network's inputs instead of
             those that the compressed layers before it give, which is faster; ``"random"`` is for
             training from scratch.
@@ -82,11 +86,14 @@ def compress(
         >>> len(report.replaced), report.parameters[1] <= 0.7 * report.parameters[0]
         (2, True)
     """
-    if start not in _STARTS:
-        raise MgicGeoError(f"start = {start!r}: use one of {', '.join(_STARTS)}")
+    for option, text, known in (("start", start, _STARTS), ("form", form, _FORMS)):
+        if text not in known:
+            raise MgicGeoError(f"{option} = {text!r}: use one of {', '.join(known)}")
     for option, number in (("group_size", group_size), ("coarsest", coarsest)):
         if number < 1:
             raise MgicGeoError(f"{option} = {number}: it must be at least 1")
+    if form == "low_rank":
+        group_size = 0
     targets = _targets(target)
     dense, slim = _copy(model).eval(), _copy(model)
     layers = find_layers(dense, where)
@@ -120,7 +127,7 @@ def compress(
         (_count(model), _count(slim)),
         macs if macs is None else (macs, macs - _saved(used, chosen)),
         {
-            "group_size": group_size, "coarsest": coarsest, "target": targets or None,
+            "form": form, "group_size": group_size, "coarsest": coarsest, "target": targets or None,
             "start": start, "inputs": describe(example_inputs),
         },
     )  # fmt: skip

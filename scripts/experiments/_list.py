@@ -24,6 +24,7 @@ NAMES = (
     "cifar10",
     "width",
     "coupling",
+    "compress",
 )
 
 
