@@ -11,9 +11,21 @@ from typing import Any
 
 from mgic_geo.compress.api import compress
 from mgic_geo.compress.distillation import DistillResult, distill
+from mgic_geo.compress.files import load_compressed, save_compressed
+from mgic_geo.compress.latency import measure_latency
 from mgic_geo.compress.report import CompressReport, Latency, LayerReport
 
-__all__ = ["CompressReport", "DistillResult", "Latency", "LayerReport", "compress", "distill"]
+__all__ = [
+    "CompressReport",
+    "DistillResult",
+    "Latency",
+    "LayerReport",
+    "compress",
+    "distill",
+    "load_compressed",
+    "measure_latency",
+    "save_compressed",
+]
 
 
 class _Callable(ModuleType):

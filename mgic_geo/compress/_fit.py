@@ -11,6 +11,7 @@ from mgic_geo.compress._metric import Metric
 from mgic_geo.nn.linear_grids import LinearGrids
 
 _ROUNDS = 12
+_GAIN = 3e-3  # of a round, below which it is the last
 
 
 @dataclass
@@ -80,9 +81,17 @@ def fit(weight: Tensor, metric: Metric, grids: LinearGrids, rounds: int = _ROUND
             if rank:
                 coarse = Factors(fine=found.fine, picks=found.picks)
                 _fit_coarse(found, weight - coarse.dense(weight), metric, rank, has_core)
-    left = metric.energy(weight - found.dense(weight))
-    found.error = (left / whole) ** 0.5 if whole > 0.0 else 0.0
+            error = _error(found, weight, metric, whole)
+            if step > rounds // 2 and error > (1.0 - _GAIN) * found.error:
+                break
+            found.error = error
+    found.error = _error(found, weight, metric, whole)
     return found
+
+
+def _error(found: Factors, weight: Tensor, metric: Metric, whole: float) -> float:
+    left = metric.energy(weight - found.dense(weight))
+    return float((left / whole) ** 0.5) if whole > 0.0 else 0.0
 
 
 def _pick(gains: Tensor, groups: int, size: int) -> Tensor:
@@ -98,10 +107,7 @@ def _fit_coarse(found: Factors, rest: Tensor, metric: Metric, rank: int, core: b
         found.down = through
         return
     # the input side in turns with the output side, in the metric of the channels alone
-    moments = metric.channels()
-    values, vectors = torch.linalg.eigh(moments)
-    values = values.clamp_min(1e-7 * float(values[-1]) + torch.finfo(values.dtype).tiny)
-    root, inverse = (vectors * values.sqrt()) @ vectors.T, (vectors / values.sqrt()) @ vectors.T
+    root, inverse = metric.whitening
     white = torch.einsum("mnk,nj->mjk", rest, root)
     up = found.up
     for _ in range(2):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -64,6 +65,13 @@ class Metric:
         size = self.moments.size(0) // self.taps
         parts = self.moments.view(size, self.taps, size, self.taps)
         return parts.diagonal(dim1=1, dim2=3).mean(dim=-1)
+
+    @cached_property
+    def whitening(self) -> tuple[Tensor, Tensor]:
+        """Square root of :meth:`channels` and its inverse."""
+        values, vectors = torch.linalg.eigh(self.channels())
+        values = values.clamp_min(1e-7 * float(values[-1]) + torch.finfo(values.dtype).tiny)
+        return (vectors * values.sqrt()) @ vectors.T, (vectors / values.sqrt()) @ vectors.T
 
     def gains(self, weight: Tensor) -> Tensor:
         """What a single input channel alone explains of each output, ``[m, n]``."""
