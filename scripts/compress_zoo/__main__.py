@@ -38,7 +38,7 @@ COLUMNS = (
     "macs_after", "export", "start", "seconds", "why", "command", "commit", "versions", "device",
     "date",
 )  # fmt: skip
-_FITTED = 2_000_000  # parameters of a network whose layers are fitted; larger ones start at random
+_FITTED = 500_000  # parameters of a network whose layers are fitted; larger ones start at random
 _CLOSE = 1e-3
 
 

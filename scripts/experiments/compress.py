@@ -31,7 +31,7 @@ from ._program import program
 SHARES = (0.25, 0.5, 0.125)
 _BATCH = 64
 _DENSE = 1200  # steps of the dense ResNet-20, by labels
-_TUNED = {"crepe": 120, "ResNet-20": 120}  # steps by the teacher, after the compression
+_TUNED = {"crepe": 60, "ResNet-20": 120}  # steps by the teacher, after the compression
 _FITTED = 512  # inputs that layers are fitted to
 
 
