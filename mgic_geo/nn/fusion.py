@@ -97,8 +97,10 @@ def _(module: ConvNormAct) -> nn.Module:
     return _fused_conv(module.conv, module.norm, module.act) or module
 
 
-def _fused_conv(conv: nn.Conv2d, norm: nn.Module, act: nn.Module | None) -> FusedConv | None:
-    """Convolution, norm and activation as one; None for norms that cannot be folded."""
+def _fused_conv(conv: nn.Module, norm: nn.Module, act: nn.Module | None) -> FusedConv | None:
+    """Convolution, norm and activation as one; None for those that cannot be folded."""
+    if not isinstance(conv, nn.Conv2d):  # in a hierarchy, whose dense weight is what it saves
+        return None
     act = act if act is None else _in_place(act)
     if isinstance(norm, BatchNorm):
         return FusedConv.of(conv, *norm.scale_and_shift(conv.bias), act)
