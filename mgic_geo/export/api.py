@@ -258,7 +258,7 @@ def _write_int8(
     info: ExportInfo,
 ) -> list[str]:
     if name == "executorch":
-        program = quantize.quantize_program(lowered, example, samples)
+        program = quantize.quantize_program(lowered, example, samples, info.data != "clouds")
         return _executorch.save(program, target, info)
     dynamic = [i for i, n in enumerate(info.shape) if n is None]
     full, small = target.with_suffix(".float.onnx"), target.with_suffix(".int8.onnx")
