@@ -28,7 +28,7 @@ from mgic_geo import fuse
 from mgic_geo._optional import require
 from mgic_geo.models import create_model
 from mgic_geo.profiling import profile_model_by_name
-from mgic_geo.testing import randomize_norms
+from mgic_geo.testing import randomize_norms, settle_norms
 
 from ..benchmarks._bench import failure
 from ..benchmarks._timing import Timing, interleave
@@ -134,13 +134,9 @@ def one_thread() -> Iterator[None]:
 def prepare(line: Line, side: int) -> tuple[nn.Module, Tensor]:
     """The network with random weights, in eval mode, and an image ``[1, 3, side, side]``."""
     torch.manual_seed(0)
-    model = randomize_norms(create_model(line.model, **line.options)).train()
-    # Norms that know their inputs, as trained ones do: otherwise outputs grow with the depth.
-    for norm in model.modules():
-        if isinstance(norm, nn.modules.batchnorm._BatchNorm):
-            norm.momentum = 1.0
-    model(torch.randn(4, 3, side, side))
-    return model.eval(), torch.randn(1, 3, side, side)
+    model = randomize_norms(create_model(line.model, **line.options))
+    settle_norms(model, torch.randn(4, 3, side, side))
+    return model, torch.randn(1, 3, side, side)
 
 
 def difference(found: Tensor, expected: Tensor) -> float:
