@@ -108,7 +108,8 @@ def build(name: str) -> Network:
     from mgic_geo.export.api import _describe
 
     about = _describe(model, "executorch", info)
-    settle_norms(model, random_inputs(about, 4, _POINTS))
+    both = [random_inputs(about, 4, _POINTS), real_inputs(about, 4, _POINTS)]
+    settle_norms(model, torch.cat(both))
     return Network(name, model, info, real_inputs(about, 1, _POINTS))
 
 
@@ -181,7 +182,7 @@ def _export(network: Network, row: Row, folder: Path) -> ExportReport | str:
     try:
         return export(network.model, path, row["engine"], info=network.info, **more)
     except Exception as error:  # a row says why there is no number
-        return failure(error)
+        return failure(error).replace(f"{folder}/", "")
 
 
 def _row(
