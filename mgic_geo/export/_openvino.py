@@ -28,9 +28,5 @@ def convert(source: Path, path: Path, info: ExportInfo) -> None:
     openvino = require("openvino", "openvino")
     model = openvino.convert_model(source)
     model.set_rt_info(info.to_json(), [KEY])
-    if info.data == "clouds":
-        # By itself OpenVINO takes more neighbours than there are points, and gives any of them.
-        least = openvino.Dimension(info.min_points, -1)
-        model.reshape({info.input: openvino.PartialShape([-1, least, 3])})
     openvino.save_model(model, path, compress_to_fp16=False)
     source.unlink()

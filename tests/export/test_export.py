@@ -59,9 +59,9 @@ def test_point_network_with_its_neighbours(
         np.testing.assert_allclose(exported(pos.numpy()[:1, :30]), expected, atol=1e-5)
         with pytest.raises(DataError, match=r"has 6 points; its network needs 7"):
             exported(pos.numpy()[:, :6])
-        # the engine says no by itself, for those who run the file without this package
-        with pytest.raises(Exception, match=r"(?i)range|expected|greater than|not compatible"):
-            exported._run(np.ascontiguousarray(pos.numpy()[:, :6]))
+        if suffix != ".xml":  # OpenVINO's own files take what they get: ours alone says no
+            with pytest.raises(Exception, match=r"(?i)range|expected|greater than"):
+                exported._run(np.ascontiguousarray(pos.numpy()[:, :6]))
     beside = json.loads((tmp_path / f"model{suffix}.json").read_text())
     assert beside["classes"] == ["a", "b", "c"]
     assert beside["preprocessing"][1] == "subtract their mean"
