@@ -10,10 +10,12 @@ ARGS   ?=
 
 comma := ,
 BIN   := $(VENV)/bin
+# What is compiled against the installed torch has to see it.
+OPEN  := $(if $(filter ops,$(subst $(comma), ,$(EXTRAS))),--no-build-isolation)
 READY := $(VENV)/.ready-$(subst $(comma),-,$(EXTRAS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow bench experiments lint types format check clean
+.PHONY: help install demo test test-slow bench experiments docs docs-test docs-numbers lint types format check clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -45,6 +47,17 @@ experiments: export OMP_WAIT_POLICY := PASSIVE
 experiments: $(READY)  ## the paper's tables and figures, short budgets, resumable: hours (ARGS="table_01 coupling")
 	$(BIN)/python -m scripts.experiments $(ARGS)
 
+docs:  ## the site in docs/_build/html, warnings as errors, no network
+	@$(MAKE) --no-print-directory install EXTRAS="$(EXTRAS)$(if $(findstring docs,$(EXTRAS)),,$(comma)docs)"
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
+docs-test: $(READY)  ## run the code of every page of the site
+	$(BIN)/python -m pytest -n auto tests/docs $(ARGS)
+
+docs-numbers: $(READY)  ## write the numbers of README and site from results/
+	$(BIN)/python -m scripts.docs_numbers
+
 lint: $(READY)  ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -69,7 +82,8 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { echo "no virtual environment in $(VENV); Debian and Ubuntu need: apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install -q -c constraints.txt torch
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[$(EXTRAS)]"
+	$(if $(OPEN),$(BIN)/python -m pip install -q "setuptools>=77" wheel)
+	$(BIN)/python -m pip install -q $(OPEN) -c constraints.txt -e ".[$(EXTRAS)]"
 	@case ",$(EXTRAS)," in *,mesh,*) $(BIN)/python -c "import open3d" 2> /dev/null || \
 	  echo "open3d does not import, so what needs it is skipped; on Debian and Ubuntu: apt-get install libusb-1.0-0";; esac
 	@touch $@

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mgic_geo._first_calls import run_at_once
 from mgic_geo.io import Mesh, as_shape
 from mgic_geo.io.cloud import OnNan
+from mgic_geo.io.features import normals_column
+from mgic_geo.kernels import without_compiler
 from mgic_geo.models import DEFAULT_WEIGHTS, WeightsInfo, load_model
 
 # Rotations that put the named axis up; a front towards +z, usual where y is up, turns to -y, as in
@@ -54,8 +59,11 @@ def predict(
     on_nan: OnNan = "drop",
     device: str | torch.device = "cpu",
     name: str | None = None,
+    compiled: bool | None = None,
 ) -> Prediction:
     """Classifies a mesh or a point cloud; it is sampled, centred and scaled to the unit sphere.
+
+    Weights that were trained with features, such as normals, need shapes that have them.
 
     Args:
         shape: A file, or anything that :func:`mgic_geo.io.as_shape` takes: an array or tensor
@@ -70,9 +78,12 @@ def predict(
             with a warning, ``"raise"`` refuses the cloud.
         device: Where the model runs.
         name: What messages call the shape; its file, if it is one.
+        compiled: With compiled loops, or by torch alone. If it is not given, the first predictions
+            of a network are torch's, and from about the hundredth on its loops are there, compiled
+            meanwhile. Last bits may differ then.
 
     Raises:
-        DataError: The shape is unusable.
+        DataError: The shape is unusable, or lacks features that the weights need.
         CheckpointError: The weights are, or they are not for shapes.
 
     Example:
@@ -96,15 +107,28 @@ def predict(
         name = str(shape) if isinstance(shape, str | os.PathLike) else "shape"
     found = as_shape(shape, on_nan, name)
     solid = isinstance(found, Mesh)
-    given: Any = found if isinstance(found, Mesh) else found.points
     if num_points is None:
-        num_points = info.num_points if solid else min(info.num_points, len(given))
-    points = sample_points(given, num_points, seed=seed, name=name)
-    upright = points @ np.array(UPRIGHT[up], points.dtype).T
-    pos = normalize_sphere(torch.from_numpy(upright))
-    logits = predict_logits(model, pos[None], device)[0]
+        num_points = info.num_points
+        if not isinstance(found, Mesh):
+            num_points = min(num_points, len(found))
+    points = sample_points(found, num_points, seed=seed, name=name, features=info.features)
+    turn = np.array(UPRIGHT[up], points.dtype).T
+    pos = normalize_sphere(torch.from_numpy(points[:, :3] @ turn))
+    if info.features:
+        beside = points[:, 3:]
+        if (first := normals_column(info.features)) is not None:
+            beside[:, first : first + 3] = beside[:, first : first + 3] @ turn
+        pos = torch.cat([pos, torch.from_numpy(beside)], dim=1)
+    logits = _run(model, lambda: predict_logits(model, pos[None], device), compiled)[0]
     top = most_likely(logits, info.classes)
     return Prediction(*top[0], top, logits, "mesh" if solid else "cloud", num_points)
+
+
+def _run(model: nn.Module, call: Callable[[], Tensor], compiled: bool | None) -> Tensor:
+    if compiled is None:
+        return run_at_once(model, call)
+    with contextlib.nullcontext() if compiled else without_compiler():
+        return call()
 
 
 def most_likely(

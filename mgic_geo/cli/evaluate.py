@@ -61,6 +61,8 @@ def _clouds(loaded: Loaded, options: Namespace) -> int:
     measured = "test" if options.val_fraction is None else "train"
     split = options.split or (measured if named else None)
     settings = {} if options.source is None else {"source": options.source}
+    if info.features:
+        settings["features"] = ",".join(info.features)
     dataset = open_dataset(options.data, options.root, split, count, **settings)
     if not isinstance(dataset, CloudDataset):
         raise DataError(f"{options.data} holds images, and {options.weights} are weights of clouds")
@@ -116,4 +118,4 @@ def _draw(
     wrong = (predicted != clouds.label).nonzero().flatten().tolist()[:15]
     if wrong:
         texts = [f"{classes[clouds.label[i]]}\ntaken for {classes[predicted[i]]}" for i in wrong]
-        plot_clouds([clouds.pos[i] for i in wrong], texts, folder / "mistakes.png")
+        plot_clouds([clouds.pos[i, :, :3] for i in wrong], texts, folder / "mistakes.png")

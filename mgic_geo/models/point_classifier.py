@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mgic_geo.graph import Neighborhoods, differential_operators, knn_graph
 from mgic_geo.graph.operators import check_fit
+from mgic_geo.models._classifier import Classifier, FeatureInfo
 from mgic_geo.models._parts import MAX_PARTS, Dealt, deal
 from mgic_geo.nn import MGIC, MLP, DenseBlock, DiffGCNConv, GraphBlock
 from mgic_geo.nn.graph_block import Graph
@@ -28,7 +29,7 @@ Geometry = Graph | Scales
 _POOLS = ("max", "max_mean")
 
 
-class PointClassifier(nn.Module):
+class PointClassifier(Classifier):
     r"""Classifies point clouds: graph layers on the k-NN graph, global max pooling, a small head.
 
     Table 10 of `MGIC <https://arxiv.org/abs/2011.09128>`_: G-conv, 2 x G-conv, MLP, 3 x G-conv,
@@ -65,10 +66,13 @@ class PointClassifier(nn.Module):
         max_parts: Largest number of parts, which grow beyond it.
         fit: How :func:`~mgic_geo.graph.differential_operators` takes derivatives, where the graph
             convolutions need them.
+        in_channels: Features :math:`F` of a point beside its coordinates, such as normals and
+            colours; the first G-conv takes them side by side with those.
 
     Shapes:
         - **pos:** :math:`(N, 3)` with **batch** :math:`(N)`, or :math:`(B, n, 3)`; any unit of
           length, though the shipped weights expect clouds centred and scaled to the unit sphere
+        - **x:** :math:`(N, F)` or :math:`(B, n, F)`; or the last :math:`F` columns of **pos**
         - **output:** logits :math:`(B, C)`
     """
 
@@ -92,6 +96,7 @@ class PointClassifier(nn.Module):
         part_size: int | None = None,
         max_parts: int = MAX_PARTS,
         fit: str = "average",
+        in_channels: int = 0,
     ) -> None:
         super().__init__()
         embedding = width if embedding is None else embedding
@@ -107,8 +112,9 @@ class PointClassifier(nn.Module):
                 f"and k = {k} with dilation = {dilation} needs {least}; use "
                 f"{-(-4 * least // 3)} or more"
             )
-        if num_classes < 0:
-            raise ValueError(f"num_classes = {num_classes}: it must not be negative")
+        for name, value in {"num_classes": num_classes, "in_channels": in_channels}.items():
+            if value < 0:
+                raise ValueError(f"{name} = {value}: it must not be negative")
         check_fit(fit)
         if pool not in _POOLS:
             raise ValueError(f"pool = {pool!r}: use one of {_POOLS}")
@@ -122,6 +128,7 @@ class PointClassifier(nn.Module):
         self.part_size = part_size
         self.max_parts = max_parts
         self.fit = fit
+        self.in_channels = in_channels
 
         def relaxation(channels: int, groups: int) -> nn.Module:
             return GraphBlock(conv(channels, channels, groups), channels, residual)
@@ -134,7 +141,7 @@ class PointClassifier(nn.Module):
                 for _ in range(depth)
             )
 
-        self.stem = GraphBlock(conv(3, width, 1), width)
+        self.stem = GraphBlock(conv(3 + in_channels, width, 1), width)
         self.stage1 = stage(2)
         self.mix1 = DenseBlock(width, width)
         self.stage2 = stage(3)
@@ -145,6 +152,12 @@ class PointClassifier(nn.Module):
         self.head = MLP([pooled, width, width, width], dropout=dropout)
         self.fc = nn.Linear(width, num_classes) if num_classes else nn.Identity()
         self._needs_operators = isinstance(self.stem.conv, DiffGCNConv)
+        names = ["stem", *(f"stage1.{i}" for i in range(2)), "mix1"]
+        names += [*(f"stage2.{i}" for i in range(3)), "mix2"]
+        self.feature_info = FeatureInfo(
+            {"num_chs": width, "reduction": 1, "module": name} for name in names
+        )
+        self.feature_info[-1]["num_chs"] = embedding
 
     @property
     def min_points(self) -> int:
@@ -157,7 +170,7 @@ class PointClassifier(nn.Module):
         """Builds what the layers need of the geometry, once for all of them.
 
         Args:
-            pos: ``[N, 3]`` or ``[B, n, 3]``.
+            pos: ``[N, 3]`` or ``[B, n, 3]``; features behind the coordinates do not count.
             batch: Cloud of each point, ``[N]``.
             edge_index: The graph ``[2, E]``; by default the k-NN graph. Not with ``dilation``.
 
@@ -168,8 +181,11 @@ class PointClassifier(nn.Module):
             raise ValueError(
                 f"dilation = {self.dilation} takes two graphs of the points: leave edge_index away"
             )
+        pos = pos[..., :3] if self.in_channels else pos
         if edge_index is None:
-            edge_index = knn_graph(pos, self.k * self.dilation, batch)
+            edge_index = knn_graph(
+                pos, self.k * self.dilation, batch, num_workers=None, strict=True
+            )
         pos = pos.reshape(-1, 3)
         if self.dilation == 1:
             return self._graph(pos, edge_index)
@@ -188,21 +204,52 @@ class PointClassifier(nn.Module):
         batch: Tensor | None = None,
         edge_index: Tensor | None = None,
         operators: Geometry | None = None,
+        x: Tensor | None = None,
     ) -> Tensor:
         """Node features ``[N, embedding]``, or ``[B, n, embedding]`` for ``pos [B, n, 3]``."""
+        return self.forward_intermediates(pos, batch, edge_index, operators, x, indices=[-1])[0]
+
+    def forward_intermediates(
+        self,
+        pos: Tensor,
+        batch: Tensor | None = None,
+        edge_index: Tensor | None = None,
+        operators: Geometry | None = None,
+        x: Tensor | None = None,
+        indices: Sequence[int] | None = None,
+    ) -> list[Tensor]:
+        """Node features behind the eight layers ahead of the pooling, see :attr:`feature_info`.
+
+        Args:
+            pos: ``[N, 3]`` or ``[B, n, 3]``; a cloud is not dealt into parts.
+            batch: Cloud of each point, sorted, ``[N]``.
+            edge_index: The graph ``[2, E]``.
+            operators: What :meth:`prepare` returned for this geometry.
+            x: Node features beside the coordinates, as in :meth:`forward`.
+            indices: Which layers; all by default.
+
+        Returns:
+            ``[N, C]`` each, or ``[B, n, C]`` for ``pos [B, n, 3]``.
+        """
+        pos = self._with_features(pos, x)
         graph = self.prepare(pos, batch, edge_index) if operators is None else operators
         near, far = graph if isinstance(graph, Scales) else (graph, graph)
-        x = self.stem(pos.reshape(-1, 3), near)
-        seen = [x] if self.aggregate else []
-        for block in self.stage1:
-            x = block(x, near)
-            seen += [x] if self.aggregate else []
-        x = self.mix1(x)
-        for block in self.stage2:
-            x = block(x, far)
-            seen += [x] if self.aggregate else []
-        x = self.mix2(torch.cat(seen, dim=1) if self.aggregate else x)
-        return x if pos.dim() == 2 else x.view(pos.size(0), pos.size(1), -1)
+        count = len(self.feature_info)
+        wanted = [i % count for i in (range(count) if indices is None else indices)]
+        x = self.stem(pos.reshape(-1, pos.size(-1)), near)
+        of_graphs, maps = [x], {0: x}
+        for i, block in enumerate([*self.stage1, self.mix1, *self.stage2], 1):
+            if block is self.mix1:
+                x = block(x)
+            else:
+                x = block(x, near if i <= len(self.stage1) else far)
+                of_graphs += [x] if self.aggregate else []
+            if i in wanted:
+                maps[i] = x
+        if count - 1 in wanted:
+            maps[count - 1] = self.mix2(torch.cat(of_graphs, dim=1) if self.aggregate else x)
+        shape = pos.shape[:-1]
+        return [maps[i] if pos.dim() == 2 else maps[i].view(*shape, -1) for i in wanted]
 
     def forward_head(
         self, x: Tensor, batch: Tensor | None = None, pre_logits: bool = False
@@ -226,6 +273,7 @@ class PointClassifier(nn.Module):
         batch: Tensor | None = None,
         edge_index: Tensor | None = None,
         operators: Geometry | None = None,
+        x: Tensor | None = None,
     ) -> Tensor:
         """Logits ``[B, num_classes]``; what is not given is built.
 
@@ -234,10 +282,14 @@ class PointClassifier(nn.Module):
             batch: Cloud of each point, sorted, ``[N]``.
             edge_index: The graph ``[2, E]``. Not with ``part_size`` in eval mode.
             operators: What :meth:`prepare` returned for this geometry, as :meth:`deal` gives it.
+            x: Features of the points, ``[N, F]`` or ``[B, n, F]``, if ``pos`` does not have them as
+                its last columns.
 
         Raises:
-            ValueError: A graph of a whole cloud that is judged in parts.
+            ValueError: A graph of a whole cloud that is judged in parts; features that the model
+                does not take, or lacks.
         """
+        pos = self._with_features(pos, x)
         dealt = self._deal(pos, batch)
         if dealt is None:
             features = self.forward_features(pos, batch, edge_index, operators)
@@ -262,6 +314,21 @@ class PointClassifier(nn.Module):
         """
         dealt = self._deal(pos, batch)
         return (pos, batch) if dealt is None else (dealt.pos, dealt.batch)
+
+    def _with_features(self, pos: Tensor, x: Tensor | None) -> Tensor:
+        """Coordinates and features side by side."""
+        if x is not None:
+            if x.shape[:-1] != pos.shape[:-1] or pos.size(-1) != 3:
+                raise ValueError(
+                    f"x must be [N, F] as pos is [N, 3], got {list(x.shape)} and {list(pos.shape)}"
+                )
+            pos = torch.cat([pos, x.to(pos.dtype)], dim=-1)
+        if pos.size(-1) != 3 + self.in_channels:
+            raise ValueError(
+                f"points have {pos.size(-1) - 3} features beside their coordinates, the model "
+                f"takes in_channels = {self.in_channels}"
+            )
+        return pos
 
     def _deal(self, pos: Tensor, batch: Tensor | None) -> Dealt | None:
         if self.training or self.part_size is None:

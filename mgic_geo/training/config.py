@@ -11,10 +11,12 @@ from typing import Any
 
 import yaml
 
-from mgic_geo.errors import MgicGeoError
-from mgic_geo.io import atomic_write
-from mgic_geo.models import model_task
+from mgic_geo.errors import CheckpointError, MgicGeoError
+from mgic_geo.io import atomic_write, parse_features
+from mgic_geo.io.features import feature_width
+from mgic_geo.models import model_task, read_weights_info
 from mgic_geo.models._parts import follow_points
+from mgic_geo.models.weights import weights_path
 from mgic_geo.training.image_config import ImageConfig
 
 # Options of a point model; models of another task get all of theirs by `model_options`.
@@ -27,6 +29,7 @@ _POINT_OPTIONS = (
     "dropout",
     "correction_scale",
 )
+_FREE_OPTIONS = ("residual", "dropout", "correction_scale")  # weights fit whatever they are
 _CHOICES = {
     "mixed_precision": ("no", "bf16", "fp16"),
     "optimizer": ("adamw", "sgd"),
@@ -82,6 +85,8 @@ class TrainConfig:
         source: Where a data set that has a name lies, if not in ``root``.
         root: Folder for downloads and processed clouds.
         num_points: Points a cloud.
+        features: What the points have beside coordinates and the network is to see, with commas
+            between: ``normals``, ``colors``, ``intensity``. Point models only.
         val_fraction: Share of each class, the last by name, that chooses the epoch; 0 trains on all
             and keeps the last epoch. Of images with masks it is the last of all by name; a data set
             with a split ``val`` of its own uses that.
@@ -98,6 +103,12 @@ class TrainConfig:
         model_options: Further options of the model; all of them for one that is no point model,
             which takes none of the seven above. Those of the parts of ``fusion_classifier`` are
             ``point_options`` and ``image_options``, such as ``--model_options.point_options.k 16``.
+        weights: Start from these: shipped weights by name, a file or a run folder. Their model and
+            its options are taken; those of ``model_options`` stand above them. The last layer is
+            made anew unless the classes are the same.
+        freeze: Train the last layer alone; norms keep their statistics, too.
+        body_lr: Learning rate of all but the last layer, as a share of ``lr``.
+        per_class: Train on so many examples of each class, the first by name; by default on all.
         epochs: Length of the learning-rate schedule in epochs.
         stop_after: End the run after this many epochs of the schedule.
         steps_per_epoch: Steps an epoch, on as many random examples; by default all of them.
@@ -128,6 +139,7 @@ class TrainConfig:
     source: str | None = None
     root: str = "datasets"
     num_points: int = 1024
+    features: str = ""
     val_fraction: float = 0.125
     val_data: str | None = None
     model: str = "mgic_diffgcn"
@@ -139,6 +151,10 @@ class TrainConfig:
     dropout: float = 0.0
     correction_scale: float = 0.0
     model_options: dict[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+    freeze: bool = False
+    body_lr: float = 1.0
+    per_class: int | None = None
     epochs: int = 15
     stop_after: int | None = None
     steps_per_epoch: int | None = None
@@ -163,7 +179,7 @@ class TrainConfig:
     resume: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("num_points", "epochs", "batch_size", "steps_per_epoch"):
+        for name in ("num_points", "epochs", "batch_size", "steps_per_epoch", "per_class"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise MgicGeoError(f"{name} = {value}: it must be at least 1")
@@ -175,19 +191,56 @@ class TrainConfig:
             ("dropout", 0.99),
             ("class_balance", 1.0),
             ("ema", 0.99999),
+            ("body_lr", 1.0),
         ):
             if not 0.0 <= getattr(self, name) <= top:
                 raise MgicGeoError(f"{name} = {getattr(self, name)}: it must be in [0, {top}]")
+        self.features = ",".join(self.feature_names)
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 *others, last = choices
                 text = f"{', '.join(others)} or {last}"
                 raise MgicGeoError(f"{name} = {getattr(self, name)!r}: use {text}")
+        if self.weights is not None:
+            self._take_model(self.weights)
+        elif self.freeze:
+            raise MgicGeoError(
+                "freeze trains the last layer of given weights: name some by weights"
+            )
+
+    def _take_model(self, weights: str) -> None:
+        """The model and its options are those of the weights."""
+        try:
+            info = read_weights_info(weights_path(weights))
+        except CheckpointError:
+            if self.resume:  # all of them were written down when the run began
+                return
+            raise
+        default = {f.name: f.default for f in dataclasses.fields(self)}
+        args = dict(info.model_args)
+        args.pop("in_channels", None)  # follows from the features
+        own = [name for name in _POINT_OPTIONS if info.task == "points" and name in args]
+        taken = {"model": info.model, "features": ",".join(info.features)}
+        for name, value in {**taken, **{name: args.pop(name) for name in own}}.items():
+            mine = getattr(self, name)
+            if mine == default[name]:
+                setattr(self, name, value)
+            elif mine != value and name not in _FREE_OPTIONS:
+                raise MgicGeoError(f"{name} = {mine!r}: the weights {weights} have {value!r}")
+        self.model_options = {**args, **self.model_options}
+        if info.data != "clouds" and self.image.mean is None and self.image.std is None:
+            colours = {"mean": info.mean, "std": info.std}
+            self.image = dataclasses.replace(self.image, **colours)  # type: ignore[arg-type]
 
     @property
     def folder(self) -> Path:
         """The run folder."""
         return Path(self.out or f"runs/{Path(self.data).stem}-{self.model}")
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What the points have beside coordinates, in the order of their columns."""
+        return parse_features(self.features)
 
     @property
     def last_epoch(self) -> int:
@@ -201,6 +254,12 @@ class TrainConfig:
             MgicGeoError: An option of point models is set for one of another task.
         """
         own = {name: getattr(self, name) for name in _POINT_OPTIONS}
+        if self.features and model_task(self.model) != "points":
+            raise MgicGeoError(
+                f"features = {self.features}: {self.model} is no point model, it takes none"
+            )
+        if self.features:
+            own["in_channels"] = feature_width(self.feature_names)
         if model_task(self.model) == "points":
             return follow_points({**own, **self.model_options}, self.num_points)
         for name, value in own.items():

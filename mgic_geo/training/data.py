@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mgic_geo.datasets import NAMED_DATASETS, CloudDataset, open_dataset, train_val_split
+from mgic_geo.datasets._open import is_image_data
 from mgic_geo.errors import DataError, MgicGeoError
 from mgic_geo.models import list_models, model_data
 from mgic_geo.training.config import AugmentConfig, TrainConfig
@@ -30,7 +31,7 @@ class Clouds:
     """Labelled clouds, centred and scaled to the unit sphere.
 
     Args:
-        pos: ``[M, n, 3]``.
+        pos: Coordinates and, behind them, features, ``[M, n, 3 + F]``.
         label: ``[M]``.
     """
 
@@ -62,7 +63,10 @@ class Splits(Generic[T]):
 
 def to_clouds(dataset: CloudDataset) -> Clouds:
     """All clouds of a data set, normalised."""
-    return Clouds(normalize_sphere(dataset.points), dataset.labels)
+    pos = normalize_sphere(dataset.points)
+    if dataset.feature_names:
+        pos = torch.cat([pos, dataset.features], dim=2)
+    return Clouds(pos, dataset.labels)
 
 
 def make_splits(config: TrainConfig) -> Splits[Any]:
@@ -96,6 +100,8 @@ def make_splits(config: TrainConfig) -> Splits[Any]:
     elif config.val_fraction > 0.0:
         parts = split_by_name(dataset, config.val_fraction)
         train, val = (_take(train, part) for part in parts)
+    if config.per_class is not None:
+        train = _take(train, _first_of_each(train, config.per_class))
     # An npz holds one split, so only the named data sets have a test split to report.
     if config.data == "furniture10":
         test = _ready(_open(config, "test"))
@@ -111,6 +117,10 @@ def split_by_name(dataset: Any, fraction: float) -> tuple[Tensor, Tensor]:
 
 def _open(config: TrainConfig, split: str | None) -> Any:
     settings = {} if config.source is None else {"source": config.source}
+    if config.features:
+        if is_image_data(config.data):
+            raise MgicGeoError(f"features = {config.features}: {config.data} holds images")
+        settings["features"] = config.features
     return open_dataset(config.data, config.root, split, config.num_points, **settings)
 
 
@@ -134,6 +144,15 @@ def _ready(dataset: Any) -> Any:
     return to_clouds(dataset) if isinstance(dataset, CloudDataset) else dataset
 
 
+def _first_of_each(part: Any, count: int) -> Tensor:
+    """The first examples of each class."""
+    labels = part.label if isinstance(part, Clouds) else part.labels
+    if labels is None:
+        raise MgicGeoError(f"per_class = {count}: images with masks are of no single class")
+    chosen = [(labels == c).nonzero().flatten()[:count] for c in labels.unique()]
+    return torch.cat(chosen).sort().values
+
+
 def _take(part: Any, index: Tensor) -> Any:
     if isinstance(part, Clouds):
         return Clouds(part.pos[index], part.label[index])
@@ -147,8 +166,13 @@ def data_kind(dataset: Any) -> str:
     return "masks" if dataset.kind == "segmentation" else "images"
 
 
-def augment(pos: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Changes a training batch ``[B, n, 3]`` at random; dropping leaves ``[B, m, 3]``."""
+def augment(
+    pos: Tensor, config: AugmentConfig, generator: torch.Generator, normals: int | None = None
+) -> Tensor:
+    """Changes a training batch ``[B, n, 3 + F]`` at random; dropping leaves ``[B, m, 3 + F]``.
+
+    ``normals`` is the first column, behind the coordinates, of the normals, which turn with them.
+    """
     if config.drop > 0.0:
         span = config.drop - config.drop_min
         share = config.drop_min + span * float(torch.rand((), generator=generator))
@@ -161,4 +185,5 @@ def augment(pos: Tensor, config: AugmentConfig, generator: torch.Generator) -> T
         rotate_degrees=config.rotate_degrees,
         flip=config.flip,
         jitter=config.jitter,
+        normals=normals,
     )

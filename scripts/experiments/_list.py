@@ -20,6 +20,7 @@ NAMES = (
     "table_11",
     "table_12",
     "recipe",
+    "fine_tune",
     "image_trials",
     "cifar10",
     "width",
