@@ -26,6 +26,7 @@ from mgic_geo.models import WeightsInfo, create_model
 from mgic_geo.testing import settle_norms
 from mgic_geo.transforms import normalize_sphere
 
+pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CLASSES = ("bed", "chair", "sofa", "table")
 
@@ -80,7 +81,6 @@ def test_python_without_torch(folder: Path) -> None:
     assert sum(float(share) for _, share in found) <= 100.01
 
 
-@pytest.mark.slow
 def test_cpp(folder: Path, expected: tuple[str, float], tmp_path: Path) -> None:
     if importlib.util.find_spec("openvino") is None:
         pytest.skip("openvino, whose package has the C++ headers, is not installed")
@@ -97,7 +97,6 @@ def test_cpp(folder: Path, expected: tuple[str, float], tmp_path: Path) -> None:
     check(done.stdout, expected)
 
 
-@pytest.mark.slow
 def test_javascript(folder: Path, expected: tuple[str, float], tmp_path: Path) -> None:
     modules = EXAMPLES / "javascript" / "node_modules"
     if not (modules / "onnxruntime-web").is_dir():

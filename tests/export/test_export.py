@@ -104,7 +104,9 @@ def test_a_file_that_differs_is_not_left_behind(
     assert path.read_bytes() == b"older"
 
 
-@pytest.mark.parametrize("suffix", ALL)
+@pytest.mark.parametrize(
+    "suffix", [pytest.param(s, marks=[pytest.mark.slow] * (s != ".pt2")) for s in SUFFIXES]
+)
 def test_a_disk_that_is_really_full(suffix: str, tmp_path: Path, needs: Needs) -> None:
     needs(SUFFIXES[suffix])
     disk = tmp_path / "disk"
