@@ -22,6 +22,7 @@ __all__ = [
     "channel_jacobian",
     "random_clouds",
     "randomize_norms",
+    "settle_norms",
     "write_tiny_image_tree",
     "write_tiny_off_tree",
     "write_tiny_segmentation_tree",
@@ -225,6 +226,26 @@ def randomize_norms(module: nn.Module, seed: int = 0) -> nn.Module:
                     drawn = torch.rand(tensor.shape, generator=generator) * (high - low) + low
                     tensor.data.copy_(drawn)
     return module
+
+
+@torch.no_grad()
+def settle_norms(module: nn.Module, *inputs: Tensor) -> nn.Module:
+    """Gives every batch norm the statistics of some inputs, and returns the module in eval mode.
+
+    As trained networks have them: otherwise outputs of random weights grow with the depth.
+
+    Args:
+        module: The network.
+        inputs: Its arguments, a batch.
+    """
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    module.train()(*inputs)
+    for norm, momentum in zip(norms, momenta):
+        norm.momentum = momentum
+    return module.eval()
 
 
 def assert_linear_scaling(

@@ -13,6 +13,9 @@ from mgic_geo.export._points import RegularPointClassifier, replaced
 from mgic_geo.export._views import DepthViews
 from mgic_geo.models import LRASPP, FusionClassifier, ImageClassifier, PointClassifier
 
+# Engines whose grouped convolutions beat batched products.
+_CONVOLVE = ("onnx", "openvino")
+
 
 def lower(model: nn.Module, engine: str = "onnx") -> nn.Module:
     """A copy of ``model`` for inference as plain operators, with the values of eager.
@@ -38,7 +41,7 @@ def lower(model: nn.Module, engine: str = "onnx") -> nn.Module:
         True
     """
     if isinstance(model, PointClassifier):
-        return RegularPointClassifier(model).eval()
+        return RegularPointClassifier(model, engine in _CONVOLVE).eval()
     if isinstance(model, FusionClassifier):
         return _RegularFusion(model, engine).eval()
     if isinstance(model, ImageClassifier | LRASPP):
@@ -54,7 +57,7 @@ class _RegularFusion(nn.Module):
         own = copy.copy(model)
         own._modules = dict(model._modules)
         own.point, own.image = nn.Identity(), nn.Identity()  # type: ignore[assignment]
-        rest = replaced(own)
+        rest = replaced(own, engine in _CONVOLVE)
         self.point = lower(model.point, engine)
         self.image = lower(model.image, engine)
         self.views = DepthViews(

@@ -140,6 +140,10 @@ class _ExecuTorch(ExportedModel):
 
         with quiet():
             runtime = require("executorch.runtime", "executorch").Runtime.get()
+            pool = require("executorch.extension.pybindings.portable_lib", "executorch")
+        # one for the whole process
+        if threads not in (None, pool._threadpool_get_thread_count()):
+            pool._unsafe_reset_threadpool(threads)
         self._program = runtime.load_program(self.path.read_bytes())
         self._method = self._program.load_method("forward")
         if "mgic_geo_json" not in self._program.method_names:
