@@ -3,6 +3,7 @@
 from mgic_geo.nn.conv import DiffGCNConv, DynamicEdgeConv, EdgeConv
 from mgic_geo.nn.fusion import fuse
 from mgic_geo.nn.graph_block import GraphBlock
+from mgic_geo.nn.grid_pool import GridPool
 from mgic_geo.nn.mgic import MGIC
 from mgic_geo.nn.mlp import MLP, DenseBlock
 from mgic_geo.nn.norm import BatchNorm
@@ -20,6 +21,7 @@ __all__ = [
     "DynamicEdgeConv",
     "EdgeConv",
     "GraphBlock",
+    "GridPool",
     "GroupedPointwise",
     "PointwiseShortcut",
     "Prolongation",
