@@ -54,7 +54,7 @@ class PointPyramid(nn.Module):
         thinning: Points of a grid for one of the next.
         hidden: Channels of the head.
         aggr: How a point gathers the finer grid, see :class:`~mgic_geo.nn.GridPool`.
-        stray: A point is a stray if its last neighbour is farther than this many times the median
+        stray: A point is a stray if its fourth neighbour is farther than this many times the median
             of its cloud; None looks for none.
         part_size: In eval mode, deal the points of a cloud out to clouds of about so many points
             and take the mean of their logits, see :class:`PointClassifier`; here in the order of
@@ -90,7 +90,7 @@ class PointPyramid(nn.Module):
         thinning: int = 4,
         hidden: int = 256,
         aggr: str = "max",
-        stray: float | None = 3.0,
+        stray: float | None = 2.0,
         part_size: int | None = None,
         max_parts: int = MAX_PARTS,
         fit: str = "average",

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from mgic_geo.errors import DataError
 from mgic_geo.io import file_lock
-from mgic_geo.training import TrainConfig
+from mgic_geo.training import TrainConfig, train
 
 from ._experiment import Context, Experiment
 from ._modelnet import COLUMNS, METRICS
@@ -35,26 +35,28 @@ class Line(NamedTuple):
 
 
 LINES: Sequence[Line] = (
-    Line("MGIC-diffGCN, flat", "mgic_diffgcn"),
     Line("MGIC-pyramid", "mgic_pyramid"),
-    Line("MGIC-pyramid, sides scaled by up to 0.05", "mgic_pyramid", {"augment": {"scale": 0.05}}),
-    Line("MGIC-pyramid, mixed clouds", "mgic_pyramid", {"augment": {"cut_mix": 0.5}}),
+    Line("MGIC-diffGCN, flat", "mgic_diffgcn"),
+    Line("Pyramid, dense, width 28", "pyramid", {"width": 28}),
+    Line("Pyramid, dense", "pyramid"),
     Line(
-        "MGIC-pyramid, 384 to 640 points, two parts judged",
+        "MGIC-pyramid, half to all points, judged whole",
         "mgic_pyramid",
-        {"augment": {"drop": 0.625, "drop_min": 0.375}, "model_options": {"part_size": 512}},
+        {"augment": {"drop": 0.5, "drop_min": 0.0}, "model_options": {"part_size": None}},
     ),
+    Line("MGIC-pyramid, mixed clouds", "mgic_pyramid", {"augment": {"cut_mix": 0.5}}),
+    Line("MGIC-pyramid, sides not scaled", "mgic_pyramid", {"augment": {"scale": 0.0}}),
     Line(
         "MGIC-pyramid, no norm on the correction",
         "mgic_pyramid",
         {"model_options": {"norm": "none"}},
     ),
-    Line("Pyramid, dense", "pyramid"),
 )
 EPOCHS = 12
+ALL_SHAPES = "all shapes"
 
 
-def recipe(context: Context, line: Line, fold: int) -> TrainConfig:
+def recipe(context: Context, line: Line, fold: int | None) -> TrainConfig:
     """The recipe of the network's kind, ``configs/*.yaml``, with the changes of its row."""
     name = "modelnet10" if line.model.endswith("diffgcn") else "modelnet10_pyramid"
     base = load_recipe(context, name)
@@ -65,6 +67,8 @@ def recipe(context: Context, line: Line, fold: int) -> TrainConfig:
         "epochs": base.epochs if context.full else EPOCHS,
         **line.changes,
     }
+    if fold is None:  # all shapes, for good
+        options |= {"val_fraction": 0.0, "epochs": base.epochs}
     options["model_options"] = base.model_options | options.get("model_options", {})
     options["augment"] = dataclasses.replace(base.augment, **options.get("augment", {}))
     if context.quick:
@@ -73,10 +77,27 @@ def recipe(context: Context, line: Line, fold: int) -> TrainConfig:
 
 
 def run(context: Context) -> None:
+    if context.wants(ALL_SHAPES):
+        _train_on_all(context)
     for line in LINES:
         if context.wants(line.name):
             for fold in line.folds:
                 _take(context, line, fold)
+
+
+def _train_on_all(context: Context) -> None:
+    """The weights to ship: the first line on all shapes, which leaves nothing to record."""
+    folder = run_folder(context, ALL_SHAPES, 0)
+    with contextlib.ExitStack() as stack:
+        try:
+            lock = folder.with_name(f"{folder.name}.lock")
+            stack.enter_context(file_lock(lock, timeout=0.0))
+        except DataError:
+            return
+        if not (folder / "result.json").exists():
+            resume = (folder / "state.pt").exists()
+            config = recipe(context, LINES[0], None)
+            train(dataclasses.replace(config, out=str(folder), resume=resume))
 
 
 def _take(context: Context, line: Line, fold: int) -> None:
