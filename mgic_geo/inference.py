@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mgic_geo._first_calls import run_at_once
 from mgic_geo.io import Mesh, as_shape
 from mgic_geo.io.cloud import OnNan
+from mgic_geo.kernels import without_compiler
 from mgic_geo.models import DEFAULT_WEIGHTS, WeightsInfo, load_model
 
 # Rotations that put the named axis up; a front towards +z, usual where y is up, turns to -y, as in
@@ -54,6 +58,7 @@ def predict(
     on_nan: OnNan = "drop",
     device: str | torch.device = "cpu",
     name: str | None = None,
+    compiled: bool | None = None,
 ) -> Prediction:
     """Classifies a mesh or a point cloud; it is sampled, centred and scaled to the unit sphere.
 
@@ -70,6 +75,9 @@ def predict(
             with a warning, ``"raise"`` refuses the cloud.
         device: Where the model runs.
         name: What messages call the shape; its file, if it is one.
+        compiled: With compiled loops, or by torch alone. If it is not given, the first predictions
+            of a network are torch's, and from about the hundredth on its loops are there, compiled
+            meanwhile. Last bits may differ then.
 
     Raises:
         DataError: The shape is unusable.
@@ -102,9 +110,16 @@ def predict(
     points = sample_points(given, num_points, seed=seed, name=name)
     upright = points @ np.array(UPRIGHT[up], points.dtype).T
     pos = normalize_sphere(torch.from_numpy(upright))
-    logits = predict_logits(model, pos[None], device)[0]
+    logits = _run(model, lambda: predict_logits(model, pos[None], device), compiled)[0]
     top = most_likely(logits, info.classes)
     return Prediction(*top[0], top, logits, "mesh" if solid else "cloud", num_points)
+
+
+def _run(model: nn.Module, call: Callable[[], Tensor], compiled: bool | None) -> Tensor:
+    if compiled is None:
+        return run_at_once(model, call)
+    with contextlib.nullcontext() if compiled else without_compiler():
+        return call()
 
 
 def most_likely(

@@ -10,8 +10,8 @@ from jsonargparse import ArgumentParser, Namespace
 
 from mgic_geo.cli._output import print_json, print_table
 from mgic_geo.models import describe_model, list_models, model_task
+from mgic_geo.models.costs import model_cost
 from mgic_geo.models.registry import TASKS
-from mgic_geo.profiling import profile_model_by_name
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -25,13 +25,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     rows = []
     for name in list_models(options.pattern, options.task):
-        layers = profile_model_by_name(name)
         rows.append(
             {
                 "name": name,
                 "task": model_task(name),
-                "parameters": sum(layer.parameters for layer in layers),
-                "macs": sum(layer.macs for layer in layers),
+                **model_cost(name)._asdict(),
                 "description": describe_model(name),
             }
         )

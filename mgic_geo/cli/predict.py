@@ -8,6 +8,7 @@ is named, and the others are classified all the same.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import Any
 
@@ -15,9 +16,11 @@ from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
 from mgic_geo import inference
+from mgic_geo._first_calls import WORTH
 from mgic_geo.cli._likely import likely_as_json
 from mgic_geo.cli._output import one_line, percent, print_json
 from mgic_geo.cli._weights import add_weights_arguments, load_weights
+from mgic_geo.kernels import without_compiler
 from mgic_geo.models import WeightsInfo
 
 
@@ -50,7 +53,9 @@ def run(options: Namespace) -> int:
     results, failed = [], False
     for file in options.files:
         try:
-            result = predict(model, info, file, options)
+            # decided for all files at once, so that they are judged alike
+            with contextlib.nullcontext() if len(options.files) >= WORTH else without_compiler():
+                result = predict(model, info, file, options)
         except Exception as error:  # whatever a file does to a reader, the others come after it
             text = one_line(error)
             text = text if file in text else f"{file}: {text}"
@@ -81,6 +86,7 @@ def _classify(model: nn.Module, info: WeightsInfo, file: str, options: Namespace
         seed=options.seed,
         up=options.up,
         device=options.device,
+        compiled=len(options.files) >= WORTH,
     )
     if options.num_points is None and found.num_points < info.num_points:
         print(

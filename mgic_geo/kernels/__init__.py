@@ -8,7 +8,7 @@ from mgic_geo.kernels.correction import correction, correction_reference
 from mgic_geo.kernels.derivatives import derivative_operators
 from mgic_geo.kernels.diff_conv import derive, diff_conv, diff_conv_reference
 from mgic_geo.kernels.diff_cycle import diff_cycle, diff_cycle_reference
-from mgic_geo.kernels.dispatch import kernel_backend, plain_torch
+from mgic_geo.kernels.dispatch import kernel_backend, plain_torch, without_compiler
 from mgic_geo.kernels.group_edges import group_edges
 from mgic_geo.kernels.neighbor_max import neighbor_max
 from mgic_geo.kernels.neighbors import farthest_points, neighbor_table
@@ -34,4 +34,5 @@ __all__ = [
     "norm_act",
     "norm_act_reference",
     "plain_torch",
+    "without_compiler",
 ]

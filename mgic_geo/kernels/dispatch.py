@@ -16,7 +16,7 @@ import importlib.util
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import Lock, local
 from typing import Any
 
 import torch
@@ -33,8 +33,14 @@ _PLAIN_TYPES = (Tensor, nn.Parameter, nn.Buffer)
 _CPU_TYPES = (torch.float32, torch.float64)
 _GPU_TYPES = (torch.float32, torch.float16, torch.bfloat16)  # float64 is for oracles
 
+
+class _Thread(local):
+    uncompiled = 0
+
+
 _plain_calls = 0
 _lock = Lock()
+_thread = _Thread()
 
 
 @contextmanager
@@ -60,6 +66,26 @@ def plain_torch() -> Iterator[None]:
             _plain_calls -= 1
 
 
+@contextmanager
+def without_compiler() -> Iterator[None]:
+    """Inside, operators called on this thread compute by torch, and nothing is compiled.
+
+    Compiling the loops of a network takes seconds, which a single call does not win back. Other
+    threads are left alone. Results are the same up to the order of summation.
+
+    >>> import torch
+    >>> from mgic_geo.kernels import grouped_pointwise, without_compiler
+    >>> x, weight = torch.ones(3, 8), torch.ones(2, 4, 4)
+    >>> with without_compiler():
+    ...     y = grouped_pointwise(x, weight)
+    """
+    _thread.uncompiled += 1
+    try:
+        yield
+    finally:
+        _thread.uncompiled -= 1
+
+
 def runs_plain(arguments: Iterable[Any]) -> bool:
     """Whether a call with these arguments is plain torch's, as a whole."""
     if _plain_calls:
@@ -67,6 +93,37 @@ def runs_plain(arguments: Iterable[Any]) -> bool:
     if torch.compiler.is_compiling():
         return torch.onnx.is_in_onnx_export()  # engines do not know our operators
     return _is_transformed() or any(map(_is_strange, arguments))
+
+
+def runs_directly(arguments: Iterable[Any]) -> bool:
+    """Whether torch's dispatcher has nothing to add to a call that is not plain torch's.
+
+    No gradient, tracer, mode or profiler. Such a call need not wait for what the dispatcher brings
+    with it: its first step through a custom operator imports ``torch._dynamo``, a second's work.
+    """
+    if (
+        torch.compiler.is_compiling()
+        or is_in_torch_dispatch_mode()
+        or torch._C._len_torch_function_stack()
+        or torch.autograd._profiler_enabled()
+    ):
+        return False
+    return not any(_is_watched(argument, torch.is_grad_enabled()) for argument in arguments)
+
+
+def _is_watched(argument: Any, grad: bool) -> bool:
+    """Whether it is a tensor without plain memory, or one whose gradient will be asked for."""
+    if not isinstance(argument, Tensor):
+        return isinstance(argument, list) and any(_is_watched(each, grad) for each in argument)
+    return (grad and argument.requires_grad) or not _has_memory(argument)
+
+
+def _has_memory(tensor: Tensor) -> bool:
+    return not (
+        type(tensor) not in _PLAIN_TYPES
+        or tensor.is_meta
+        or torch._C._functorch.is_legacy_batchedtensor(tensor)  # of ``is_grads_batched``
+    )
 
 
 def is_readable(argument: Any) -> bool:
@@ -80,9 +137,7 @@ def is_readable(argument: Any) -> bool:
         return True
     return not (
         torch.compiler.is_compiling()
-        or type(argument) not in _PLAIN_TYPES
-        or argument.is_meta
-        or torch._C._functorch.is_legacy_batchedtensor(argument)  # of ``is_grads_batched``
+        or not _has_memory(argument)
         or is_in_torch_dispatch_mode()
         or _is_transformed()
     )
@@ -114,13 +169,18 @@ def backend_for(x: Tensor) -> str:
     Args:
         x: The operator's features.
     """
-    if x.device.type == "cpu" and x.dtype in _CPU_TYPES and COMPILED:
+    if x.device.type == "cpu" and x.dtype in _CPU_TYPES and has_loops():
         return "cpu"
     return "gpu" if _gpu_takes(x) else "torch"
 
 
+def has_loops() -> bool:
+    """Whether this thread may call compiled loops of the CPU."""
+    return COMPILED and not _thread.uncompiled
+
+
 def _gpu_takes(x: Tensor) -> bool:
-    return TRITON and x.is_cuda and x.dtype in _GPU_TYPES
+    return TRITON and x.is_cuda and x.dtype in _GPU_TYPES and not _thread.uncompiled
 
 
 def takes_compiled(x: Tensor) -> bool:
@@ -130,7 +190,7 @@ def takes_compiled(x: Tensor) -> bool:
 
 def reads_indices(index: Tensor) -> bool:
     """Whether compiled loops take tensors of integers, such as graphs, that lie where this does."""
-    return COMPILED and index.device.type == "cpu"
+    return has_loops() and index.device.type == "cpu"
 
 
 def lanes(x: Tensor) -> int:
@@ -138,9 +198,18 @@ def lanes(x: Tensor) -> int:
     return VECTOR_BYTES // x.element_size() if takes_compiled(x) else 0
 
 
+def compile_seconds() -> float:
+    """Seconds that Numba's compiler has taken in this process; loops from its cache take none."""
+    if not COMPILED:
+        return 0.0
+    from mgic_geo.kernels.cpu import compiler
+
+    return compiler.compile_seconds()
+
+
 def kernel_backend() -> str:
     """``"numba"`` or ``"torch"``: what runs on the CPU here."""
-    return "numba" if COMPILED else "torch"
+    return "numba" if has_loops() else "torch"
 
 
 def _vector_bytes() -> int:
@@ -152,7 +221,7 @@ def _vector_bytes() -> int:
     except ImportError:  # no wheel for this platform
         return 0
     try:
-        from mgic_geo.kernels.cpu import graph, vector  # noqa: F401
+        from mgic_geo.kernels.cpu import compiler, graph, vector  # noqa: F401
     except RuntimeError:  # nowhere to cache
         return 0
     return vector.machine()[0]

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from mgic_geo.kernels.dispatch import is_readable, runs_plain
+from mgic_geo.kernels.dispatch import is_readable, runs_directly, runs_plain
 
 R = TypeVar("R")
 
@@ -67,6 +67,8 @@ class Operator(Generic[R]):
             value = args[place] if place < len(args) else kwargs.get(name)
             if value is not None and value.requires_grad and torch.is_grad_enabled():
                 return self.plain(*args, **kwargs)
+        if runs_directly((*args, *kwargs.values())):
+            return self.function(*args, **kwargs)
         done: R = self.op(*args, **kwargs)
         return done
 

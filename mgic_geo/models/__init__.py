@@ -5,6 +5,7 @@ from mgic_geo.models import mobilenetv3 as _mobilenetv3  # noqa: F401
 from mgic_geo.models import point_models as _point_models  # noqa: F401
 from mgic_geo.models import pyramid_models as _pyramid_models  # noqa: F401
 from mgic_geo.models import resnet as _resnet  # noqa: F401
+from mgic_geo.models._classifier import Classifier, FeatureInfo, FeatureMaps
 from mgic_geo.models.fusion_classifier import FusionClassifier
 from mgic_geo.models.image_classifier import ImageClassifier
 from mgic_geo.models.lraspp import LRASPP
@@ -25,6 +26,7 @@ from mgic_geo.models.weights import (
     DEFAULT_WEIGHTS,
     WeightsInfo,
     list_weights,
+    load_matching,
     load_model,
     load_state,
     read_weights_info,
@@ -34,6 +36,9 @@ from mgic_geo.models.weights import (
 __all__ = [
     "DEFAULT_WEIGHTS",
     "LRASPP",
+    "Classifier",
+    "FeatureInfo",
+    "FeatureMaps",
     "FusionClassifier",
     "ImageClassifier",
     "LoadReport",
@@ -45,6 +50,7 @@ __all__ = [
     "describe_model",
     "list_models",
     "list_weights",
+    "load_matching",
     "load_model",
     "load_published",
     "load_state",

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from mgic_geo.models._classifier import Classifier, FeatureInfo
 from mgic_geo.models.image_classifier import ImageClassifier
 from mgic_geo.models.point_classifier import Geometry, PointClassifier
 from mgic_geo.models.registry import create_model, list_models, register_model
@@ -17,7 +18,7 @@ from mgic_geo.transforms.depth_views import render_depth
 _POOLS = ("max", "mean")
 
 
-class FusionClassifier(nn.Module):
+class FusionClassifier(Classifier):
     r"""Classifies a cloud together with images of it, by joined features.
 
     The pooled features :math:`p` of the cloud and those of its views, :math:`v_1, \ldots, v_V`,
@@ -91,7 +92,8 @@ class FusionClassifier(nn.Module):
         if view_pool not in _POOLS:
             raise ValueError(f"view_pool = {view_pool!r}: use one of {_POOLS}")
         self.num_classes = num_classes
-        self.num_features = 2 * width
+        self.num_features = self.head_hidden_size = 2 * width
+        self.feature_info = FeatureInfo()
         self.view_pool = view_pool
         self.num_views = num_views
         self.point = cast(PointClassifier, _backbone("point", point, "points", point_options))

@@ -8,8 +8,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from mgic_geo.models._classifier import Classifier, FeatureInfo
 
-class ImageClassifier(nn.Module):
+
+class ImageClassifier(Classifier):
     """A stem, stages of blocks, pooling and a classifier, with feature maps by stage.
 
     Args:
@@ -57,10 +59,10 @@ class ImageClassifier(nn.Module):
         self.input_size = input_size
         self.num_features = widths[-1] if num_features is None else num_features
         self.head_hidden_size = self.num_features if head_features is None else head_features
-        self.feature_info = [
+        self.feature_info = FeatureInfo(
             {"num_chs": width, "reduction": reduction, "module": f"stages.{i}"}
             for i, (width, reduction) in enumerate(zip(widths, reductions, strict=True))
-        ]
+        )
         self.stem = stem
         self.stages = nn.ModuleList(stages)
         self.final = nn.Identity() if final is None else final

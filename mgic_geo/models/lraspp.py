@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mgic_geo.models._classifier import Classifier, FeatureInfo
 from mgic_geo.models._tables import (
     LARGE,
     SMALL,
@@ -25,7 +26,7 @@ from mgic_geo.models.registry import register_model
 from mgic_geo.nn.vision import ConvNormAct
 
 
-class LRASPP(nn.Module):
+class LRASPP(Classifier):
     r"""Segments images with a light head on two feature maps of a backbone.
 
     The last map goes through a 1x1 convolution, scaled by gates from its mean; enlarged to the
@@ -44,6 +45,8 @@ class LRASPP(nn.Module):
         - **output:** logits :math:`(B, K, H, W)`
     """
 
+    _classifiers = ("low_classifier", "high_classifier")
+
     def __init__(
         self, backbone: ImageClassifier, low: int, num_classes: int = 19, filters: int = 128
     ) -> None:
@@ -52,6 +55,9 @@ class LRASPP(nn.Module):
             raise ValueError(f"num_classes = {num_classes}: it must be at least 1")
         self.num_classes = num_classes
         self.in_chans = backbone.in_chans
+        self.feature_info = FeatureInfo(
+            {**info, "module": f"backbone.{info['module']}"} for info in backbone.feature_info
+        )
         self.input_size = 512
         self.low = low
         self.backbone = backbone
@@ -65,6 +71,12 @@ class LRASPP(nn.Module):
         """The map with the details, and the last one."""
         low, high = self.backbone.forward_intermediates(x, [self.low, -1])
         return low, self.backbone.final(high)
+
+    def forward_intermediates(
+        self, x: Tensor, indices: Sequence[int] | None = None
+    ) -> list[Tensor]:
+        """Feature maps of the backbone, see :meth:`ImageClassifier.forward_intermediates`."""
+        return self.backbone.forward_intermediates(x, indices)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``[B, num_classes, H, W]`` of images ``[B, in_chans, H, W]``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mgic_geo.graph import Neighborhoods, differential_operators, knn_graph
 from mgic_geo.graph.operators import check_fit
+from mgic_geo.models._classifier import Classifier, FeatureInfo
 from mgic_geo.models._parts import MAX_PARTS, Dealt, deal
 from mgic_geo.nn import MGIC, MLP, DenseBlock, DiffGCNConv, GraphBlock
 from mgic_geo.nn.graph_block import Graph
@@ -28,7 +29,7 @@ Geometry = Graph | Scales
 _POOLS = ("max", "max_mean")
 
 
-class PointClassifier(nn.Module):
+class PointClassifier(Classifier):
     r"""Classifies point clouds: graph layers on the k-NN graph, global max pooling, a small head.
 
     Table 10 of `MGIC <https://arxiv.org/abs/2011.09128>`_: G-conv, 2 x G-conv, MLP, 3 x G-conv,
@@ -145,6 +146,12 @@ class PointClassifier(nn.Module):
         self.head = MLP([pooled, width, width, width], dropout=dropout)
         self.fc = nn.Linear(width, num_classes) if num_classes else nn.Identity()
         self._needs_operators = isinstance(self.stem.conv, DiffGCNConv)
+        names = ["stem", *(f"stage1.{i}" for i in range(2)), "mix1"]
+        names += [*(f"stage2.{i}" for i in range(3)), "mix2"]
+        self.feature_info = FeatureInfo(
+            {"num_chs": width, "reduction": 1, "module": name} for name in names
+        )
+        self.feature_info[-1]["num_chs"] = embedding
 
     @property
     def min_points(self) -> int:
@@ -190,19 +197,46 @@ class PointClassifier(nn.Module):
         operators: Geometry | None = None,
     ) -> Tensor:
         """Node features ``[N, embedding]``, or ``[B, n, embedding]`` for ``pos [B, n, 3]``."""
+        return self.forward_intermediates(pos, batch, edge_index, operators, indices=[-1])[0]
+
+    def forward_intermediates(
+        self,
+        pos: Tensor,
+        batch: Tensor | None = None,
+        edge_index: Tensor | None = None,
+        operators: Geometry | None = None,
+        indices: Sequence[int] | None = None,
+    ) -> list[Tensor]:
+        """Node features behind the eight layers ahead of the pooling, see :attr:`feature_info`.
+
+        Args:
+            pos: ``[N, 3]`` or ``[B, n, 3]``; a cloud is not dealt into parts.
+            batch: Cloud of each point, sorted, ``[N]``.
+            edge_index: The graph ``[2, E]``.
+            operators: What :meth:`prepare` returned for this geometry.
+            indices: Which layers; all by default.
+
+        Returns:
+            ``[N, C]`` each, or ``[B, n, C]`` for ``pos [B, n, 3]``.
+        """
         graph = self.prepare(pos, batch, edge_index) if operators is None else operators
         near, far = graph if isinstance(graph, Scales) else (graph, graph)
+        count = len(self.feature_info)
+        wanted = [i % count for i in (range(count) if indices is None else indices)]
         x = self.stem(pos.reshape(-1, 3), near)
-        seen = [x] if self.aggregate else []
-        for block in self.stage1:
-            x = block(x, near)
-            seen += [x] if self.aggregate else []
-        x = self.mix1(x)
-        for block in self.stage2:
-            x = block(x, far)
-            seen += [x] if self.aggregate else []
-        x = self.mix2(torch.cat(seen, dim=1) if self.aggregate else x)
-        return x if pos.dim() == 2 else x.view(pos.size(0), pos.size(1), -1)
+        of_graphs, maps = [x], {0: x}
+        for i, block in enumerate([*self.stage1, self.mix1, *self.stage2], 1):
+            if block is self.mix1:
+                x = block(x)
+            else:
+                x = block(x, near if i <= len(self.stage1) else far)
+                of_graphs += [x] if self.aggregate else []
+            if i in wanted:
+                maps[i] = x
+        if count - 1 in wanted:
+            maps[count - 1] = self.mix2(torch.cat(of_graphs, dim=1) if self.aggregate else x)
+        shape = pos.shape[:-1]
+        return [maps[i] if pos.dim() == 2 else maps[i].view(*shape, -1) for i in wanted]
 
     def forward_head(
         self, x: Tensor, batch: Tensor | None = None, pre_logits: bool = False

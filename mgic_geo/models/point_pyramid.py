@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from mgic_geo.graph.grids import LEAST, Grid, make_grids, scattered_keys
 from mgic_geo.graph.operators import check_fit
+from mgic_geo.models._classifier import Classifier, FeatureInfo
 from mgic_geo.models._parts import MAX_PARTS, Dealt, deal
 from mgic_geo.nn import MGIC, MLP, DiffGCNConv, EdgeConv, GraphBlock, GridPool
 from mgic_geo.nn.grid_pool import OUT
@@ -16,7 +19,7 @@ BLOCKS = ("diffgcn", "edge")
 _OVERLAP = 16  # neighbours on the finer grid
 
 
-class PointPyramid(nn.Module):
+class PointPyramid(Classifier):
     r"""Classifies point clouds on nested grids of points, a quarter as many on each, twice as wide.
 
     :math:`n` points of :math:`c` channels, :math:`n / 4` of :math:`2 c`, :math:`n / 16` of
@@ -158,6 +161,14 @@ class PointPyramid(nn.Module):
         )
         self.head = MLP([self.num_features, hidden], dropout=dropout)
         self.fc = nn.Linear(hidden, num_classes) if num_classes else nn.Identity()
+        self.feature_info = FeatureInfo(
+            {
+                "num_chs": channels,
+                "reduction": thinning**level,
+                "module": f"stages.{level}.{depth - 1}",
+            }
+            for level, channels in enumerate(widths)
+        )
 
     @property
     def min_points(self) -> int:
@@ -208,6 +219,24 @@ class PointPyramid(nn.Module):
                 x = block(x, grid.graph)
             seen.append(x)
         return seen
+
+    def forward_intermediates(
+        self,
+        pos: Tensor,
+        batch: Tensor | None = None,
+        operators: list[Grid] | None = None,
+        indices: Sequence[int] | None = None,
+    ) -> list[Tensor]:
+        """:meth:`forward_features`, or those of some grids.
+
+        Args:
+            pos: ``[N, 3]`` or ``[B, n, 3]``; a cloud is not dealt into parts.
+            batch: Cloud of each point, sorted, ``[N]``.
+            operators: What :meth:`prepare` returned for them; it says where the nodes are.
+            indices: Which grids; all by default.
+        """
+        features = self.forward_features(pos, batch, operators)
+        return features if indices is None else [features[i] for i in indices]
 
     def forward_head(
         self, features: list[Tensor], grids: list[Grid], clouds: int = 1, pre_logits: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -16,11 +16,9 @@ from mgic_geo.models.image_classifier import ImageClassifier
 from mgic_geo.models.lraspp import LRASPP
 from mgic_geo.models.published_files import read_state
 from mgic_geo.models.published_names import Source, find_places, find_source
-from mgic_geo.models.published_report import LoadReport, Mismatch
+from mgic_geo.models.published_report import COUNTER, LoadReport, compare
 from mgic_geo.nn import MGIC, BatchNorm
 from mgic_geo.nn.vision import ConvNormAct
-
-_COUNTER = "num_batches_tracked"  # of no consequence, and older files lack it
 
 
 def load_published(
@@ -86,9 +84,9 @@ def load_published(
             layers[places[module]][ours] = _reshaped(tensor, own[ours].shape)
         else:
             unexpected.append(name)
-    fitting, mismatched = _compare(layers.values(), own)
+    fitting, mismatched = compare(layers.values(), own)
     found = {name for layer in layers.values() for name in layer}
-    missing = [name for name in own if name not in found and not name.endswith(_COUNTER)]
+    missing = [name for name in own if name not in found and not name.endswith(COUNTER)]
     report = LoadReport(
         source.name,
         tuple(name for name in own if name in fitting),
@@ -151,24 +149,6 @@ def _places(
         return places
     inside = {name for name, _ in backbone.named_modules()}
     return {m: f"backbone.{place}" if place in inside else place for m, place in places.items()}
-
-
-def _compare(
-    layers: Iterable[dict[str, Tensor]], own: Mapping[str, Tensor]
-) -> tuple[dict[str, Tensor], list[Mismatch]]:
-    """The layers that fit as a whole, and the tensors of the others."""
-    fitting: dict[str, Tensor] = {}
-    mismatched = []
-    for layer in layers:
-        if all(tensor.shape == own[name].shape for name, tensor in layer.items()):
-            fitting |= layer
-            continue
-        mismatched += [
-            Mismatch(name, tuple(tensor.shape), tuple(own[name].shape))
-            for name, tensor in layer.items()
-            if not name.endswith(_COUNTER)
-        ]
-    return fitting, mismatched
 
 
 def _reshaped(tensor: Tensor, shape: torch.Size) -> Tensor:

@@ -1,11 +1,15 @@
-"""What became of published weights."""
+"""What became of weights that were loaded as far as they fit."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from torch import Tensor
+
 _SHOWN = 3
+COUNTER = "num_batches_tracked"  # of no consequence, and older files lack it
 
 
 class Mismatch(NamedTuple):
@@ -27,15 +31,15 @@ class Mismatch(NamedTuple):
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of published weights.
+    """What became of weights that were loaded as far as they fit.
 
     Args:
-        source: Whose names they bear.
+        source: Whose names they bear, or where they are from.
         loaded: Our tensors that were replaced.
         missing: Our tensors that the weights lack; they are as they were.
         unexpected: Their tensors that have no place in the model, without ``module.`` and the like.
         mismatched: Tensors that did not fit; ours are as they were.
-        eps: What the loaded norms of the backbone were trained with.
+        eps: What the loaded norms of the backbone were trained with, where it is another package's.
     """
 
     source: str
@@ -43,7 +47,7 @@ class LoadReport:
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     mismatched: tuple[Mismatch, ...]
-    eps: float
+    eps: float | None = None
 
     @property
     def complete(self) -> bool:
@@ -61,3 +65,21 @@ class LoadReport:
                 dots = ", ..." if len(found) > _SHOWN else ""
                 lines.append(f"{len(found)} {kind} ({', '.join(map(str, found[:_SHOWN]))}{dots})")
         return lines
+
+
+def compare(
+    layers: Iterable[dict[str, Tensor]], own: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], list[Mismatch]]:
+    """The layers that fit as a whole, and the tensors of the others."""
+    fitting: dict[str, Tensor] = {}
+    mismatched = []
+    for layer in layers:
+        if all(tensor.shape == own[name].shape for name, tensor in layer.items()):
+            fitting |= layer
+            continue
+        mismatched += [
+            Mismatch(name, tuple(tensor.shape), tuple(own[name].shape))
+            for name, tensor in layer.items()
+            if not name.endswith(COUNTER)
+        ]
+    return fitting, mismatched

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, overload
 
 from torch import nn
@@ -51,9 +51,19 @@ def register_model(
     return builder
 
 
-def list_models(pattern: str = "*", task: str | None = None) -> list[str]:
-    """Names of the registered models that match a shell pattern, sorted; of one task, if given."""
+def list_models(pattern: str = "*", task: str | None = None, pretrained: bool = False) -> list[str]:
+    """Names of registered models, sorted.
+
+    Args:
+        pattern: Shell pattern that they match.
+        task: Only those for this, see :func:`register_model`.
+        pretrained: Only those that :func:`create_model` has weights for.
+    """
     names = fnmatch.filter(_REGISTRY, pattern)
+    if pretrained:
+        from mgic_geo.models.weights import shipped_weights
+
+        names = [name for name in names if name in shipped_weights()]
     return sorted(name for name in names if task in (None, _TASKS[name]))
 
 
@@ -69,22 +79,54 @@ def model_data(name: str) -> str:
     return TASKS[model_task(name)]
 
 
-def create_model(name: str, **kwargs: Any) -> nn.Module:
+def create_model(
+    name: str,
+    pretrained: bool = False,
+    *,
+    features_only: bool = False,
+    out_indices: Sequence[int] | None = None,
+    **kwargs: Any,
+) -> nn.Module:
     """Builds a registered model.
 
     Args:
         name: One of :func:`list_models`.
+        pretrained: With the weights that travel with the package for this model
+            (``list_models(pretrained=True)``) and the options that these were trained with. Of
+            another ``num_classes`` the last layer is made anew.
+        features_only: Return the maps of the stages instead of logits, as a
+            :class:`~mgic_geo.models.FeatureMaps`.
+        out_indices: Which maps; all by default.
         **kwargs: Options of the model, such as ``width`` or ``num_classes``.
 
     Raises:
-        ValueError: There is no such model (the message lists what there is), or no such option.
+        ValueError: There is no such model (the message lists what there is), or no such option, or
+            it has no maps.
+        CheckpointError: There are no weights for the model, or not with these options.
+
+    Example:
+        >>> model = create_model("mgic_diffgcn", pretrained=True, num_classes=4)
+        >>> model.get_classifier()
+        Linear(in_features=64, out_features=4, bias=True)
+        >>> create_model("resnet20", features_only=True).feature_info.channels()
+        [16, 32, 64]
     """
     if name not in _REGISTRY:
         raise ValueError(f"no model named {name!r}; there are {', '.join(list_models())}")
-    try:
-        return _REGISTRY[name](**kwargs)
-    except TypeError as error:
-        raise ValueError(f"{name}: {error}") from error
+    if pretrained:
+        from mgic_geo.models.weights import load_pretrained
+
+        model = load_pretrained(name, **kwargs)
+    else:
+        try:
+            model = _REGISTRY[name](**kwargs)
+        except TypeError as error:
+            raise ValueError(f"{name}: {error}") from error
+    if not features_only:
+        return model
+    from mgic_geo.models._classifier import FeatureMaps
+
+    return FeatureMaps(model, out_indices)
 
 
 def describe_model(name: str) -> str:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import nn
+from torch import Tensor, nn
 
 from mgic_geo.errors import CheckpointError
 from mgic_geo.io import atomic_write
 from mgic_geo.io.tensors import tensors_as_bytes
+from mgic_geo.models._classifier import last_layer
 from mgic_geo.models._parts import follow_points
+from mgic_geo.models.published_report import LoadReport, compare
 from mgic_geo.models.registry import TASKS, create_model
 
 _FORMAT = "mgic_geo-1"
@@ -148,13 +153,10 @@ def load_state(model: nn.Module, path: str | os.PathLike[str]) -> None:
         CheckpointError: They belong to another model; the message names the first misfit.
     """
     read_weights_info(path)
-    own = model.state_dict()
-    with safe_open(path, framework="pt") as file:
-        names = set(file.keys())
-        for name in sorted(names ^ set(own)):
-            where = "lack" if name in own else "have an unknown"
-            raise CheckpointError(f"{path}: weights of another model (they {where} {name!r})")
-        state = {name: file.get_tensor(name) for name in names}
+    own, state = model.state_dict(), _read_state(path)
+    for name in sorted(state.keys() ^ own.keys()):
+        where = "lack" if name in own else "have an unknown"
+        raise CheckpointError(f"{path}: weights of another model (they {where} {name!r})")
     for name, tensor in state.items():
         if tensor.shape != own[name].shape:
             raise CheckpointError(
@@ -164,14 +166,96 @@ def load_state(model: nn.Module, path: str | os.PathLike[str]) -> None:
     model.load_state_dict(state)
 
 
+def _read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def load_matching(
+    model: nn.Module, name_or_path: str | os.PathLike[str], classes: Sequence[str] | None = None
+) -> LoadReport:
+    """Loads what fits of some weights, to start from: a layer whole or not at all.
+
+    Args:
+        model: A network of the registry, changed in place.
+        name_or_path: As in :func:`load_model`.
+        classes: What the classes of ``model`` are. Unless they are those of the weights, by name
+            and order, the last layer stays at its start, though it may have the same shape.
+
+    Returns:
+        Which tensors were taken, and which are as they were.
+
+    Raises:
+        CheckpointError: The weights are missing or damaged, or nothing fits.
+    """
+    path = weights_path(name_or_path)
+    info, theirs, own = read_weights_info(path), _read_state(path), model.state_dict()
+    new = classes is not None and tuple(classes) != info.classes
+    last = _last_layers(model) if new else ()
+    layers: dict[str, dict[str, Tensor]] = defaultdict(dict)
+    for name, tensor in theirs.items():
+        if name in own and not name.startswith(last):
+            layers[name.rpartition(".")[0]][name] = tensor
+    fitting, mismatched = compare(layers.values(), own)
+    if not fitting:
+        raise CheckpointError(f"{path}: nothing of these weights of {info.model} fits")
+    model.load_state_dict(fitting, strict=False)
+    seen = {name for layer in layers.values() for name in layer}
+    return LoadReport(
+        str(name_or_path),
+        tuple(name for name in own if name in fitting),
+        tuple(name for name in own if name not in seen),
+        tuple(sorted(theirs.keys() - seen)),
+        tuple(mismatched),
+    )
+
+
+def _last_layers(model: nn.Module) -> tuple[str, ...]:
+    """How the names of a network's last layers begin."""
+    last = {id(m) for m in last_layer(model).modules()}
+    return tuple(f"{name}." for name, m in model.named_modules() if id(m) in last)
+
+
+@functools.cache
+def shipped_weights() -> dict[str, str]:
+    """The weights that ``pretrained=True`` loads, by model; of several the first by name.
+
+    :data:`DEFAULT_WEIGHTS` come before all others of their model.
+    """
+    names = sorted(list_weights(), key=lambda name: (name != DEFAULT_WEIGHTS, name))
+    found: dict[str, str] = {}
+    for name in names:
+        found.setdefault(read_weights_info(weights_path(name)).model, name)
+    return found
+
+
+def load_pretrained(model: str, num_classes: int | None = None, **kwargs: Any) -> nn.Module:
+    """A registered model with shipped weights, see :func:`~mgic_geo.models.create_model`."""
+    if model not in shipped_weights():
+        there = ", ".join(shipped_weights()) or "none"
+        raise CheckpointError(f"{model}: no weights are shipped for it; there are some for {there}")
+    path = weights_path(shipped_weights()[model])
+    info = read_weights_info(path)
+    args = {**info.model_args, **kwargs}
+    built = create_model(model, num_classes=len(info.classes), **args)
+    load_state(built, path)
+    if num_classes not in (None, len(info.classes)):
+        built.reset_classifier(num_classes)  # type: ignore[operator]
+    return built
+
+
 def load_model(
-    name_or_path: str | os.PathLike[str] = DEFAULT_WEIGHTS, device: str | torch.device = "cpu"
+    name_or_path: str | os.PathLike[str] = DEFAULT_WEIGHTS,
+    device: str | torch.device = "cpu",
+    num_classes: int | None = None,
 ) -> tuple[nn.Module, WeightsInfo]:
     """Builds a model from weights, in evaluation mode.
 
     Args:
         name_or_path: Shipped weights by name, a ``.safetensors`` file, or a run folder.
         device: Where to put it.
+        num_classes: With a new last layer for so many classes, to be trained; their names are then
+            ``"0"``, ``"1"`` and so on. As many as the weights have leave it as it was trained.
 
     Raises:
         CheckpointError: The weights are missing, damaged or of another model.
@@ -183,4 +267,8 @@ def load_model(
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: its model cannot be built ({error})") from error
     load_state(model, path)
+    if num_classes not in (None, len(info.classes)):
+        last_layer(model)
+        model.reset_classifier(num_classes)  # type: ignore[operator]
+        info = replace(info, classes=tuple(map(str, range(num_classes or 0))))
     return model.to(device).eval(), info

@@ -12,10 +12,11 @@ from typing import Any
 import yaml
 
 from mgic_geo.datasets._novel import FOLDS
-from mgic_geo.errors import MgicGeoError
+from mgic_geo.errors import CheckpointError, MgicGeoError
 from mgic_geo.io import atomic_write
-from mgic_geo.models import model_task
+from mgic_geo.models import model_task, read_weights_info
 from mgic_geo.models._parts import follow_points
+from mgic_geo.models.weights import weights_path
 from mgic_geo.training.image_config import ImageConfig
 
 # Options of a point model; models of another task get all of theirs by `model_options`.
@@ -28,6 +29,7 @@ _POINT_OPTIONS = (
     "dropout",
     "correction_scale",
 )
+_FREE_OPTIONS = ("residual", "dropout", "correction_scale")  # weights fit whatever they are
 _CHOICES = {
     "mixed_precision": ("no", "bf16", "fp16"),
     "optimizer": ("adamw", "sgd"),
@@ -102,6 +104,12 @@ class TrainConfig:
         model_options: Further options of the model; all of them for one that is no point model,
             which takes none of the seven above. Those of the parts of ``fusion_classifier`` are
             ``point_options`` and ``image_options``, such as ``--model_options.point_options.k 16``.
+        weights: Start from these: shipped weights by name, a file or a run folder. Their model and
+            its options are taken; those of ``model_options`` stand above them. The last layer is
+            made anew unless the classes are the same.
+        freeze: Train the last layer alone; norms keep their statistics, too.
+        body_lr: Learning rate of all but the last layer, as a share of ``lr``.
+        per_class: Train on so many examples of each class, the first by name; by default on all.
         epochs: Length of the learning-rate schedule in epochs.
         stop_after: End the run after this many epochs of the schedule.
         steps_per_epoch: Steps an epoch, on as many random examples; by default all of them.
@@ -144,6 +152,10 @@ class TrainConfig:
     dropout: float = 0.0
     correction_scale: float = 0.0
     model_options: dict[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+    freeze: bool = False
+    body_lr: float = 1.0
+    per_class: int | None = None
     epochs: int = 15
     stop_after: int | None = None
     steps_per_epoch: int | None = None
@@ -168,7 +180,7 @@ class TrainConfig:
     resume: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("num_points", "epochs", "batch_size", "steps_per_epoch"):
+        for name in ("num_points", "epochs", "batch_size", "steps_per_epoch", "per_class"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise MgicGeoError(f"{name} = {value}: it must be at least 1")
@@ -182,6 +194,7 @@ class TrainConfig:
             ("dropout", 0.99),
             ("class_balance", 1.0),
             ("ema", 0.99999),
+            ("body_lr", 1.0),
         ):
             if not 0.0 <= getattr(self, name) <= top:
                 raise MgicGeoError(f"{name} = {getattr(self, name)}: it must be in [0, {top}]")
@@ -190,6 +203,34 @@ class TrainConfig:
                 *others, last = choices
                 text = f"{', '.join(others)} or {last}"
                 raise MgicGeoError(f"{name} = {getattr(self, name)!r}: use {text}")
+        if self.weights is not None:
+            self._take_model(self.weights)
+        elif self.freeze:
+            raise MgicGeoError(
+                "freeze trains the last layer of given weights: name some by weights"
+            )
+
+    def _take_model(self, weights: str) -> None:
+        """The model and its options are those of the weights."""
+        try:
+            info = read_weights_info(weights_path(weights))
+        except CheckpointError:
+            if self.resume:  # all of them were written down when the run began
+                return
+            raise
+        default = {f.name: f.default for f in dataclasses.fields(self)}
+        args = dict(info.model_args)
+        own = [name for name in _POINT_OPTIONS if info.task == "points" and name in args]
+        for name, value in {"model": info.model, **{name: args.pop(name) for name in own}}.items():
+            mine = getattr(self, name)
+            if mine == default[name]:
+                setattr(self, name, value)
+            elif mine != value and name not in _FREE_OPTIONS:
+                raise MgicGeoError(f"{name} = {mine!r}: the weights {weights} have {value!r}")
+        self.model_options = {**args, **self.model_options}
+        if info.data != "clouds" and self.image.mean is None and self.image.std is None:
+            colours = {"mean": info.mean, "std": info.std}
+            self.image = dataclasses.replace(self.image, **colours)  # type: ignore[arg-type]
 
     @property
     def folder(self) -> Path:

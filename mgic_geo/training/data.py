@@ -107,6 +107,8 @@ def make_splits(config: TrainConfig) -> Splits[Any]:
     elif config.val_fraction > 0.0:
         parts = split_by_name(dataset, config.val_fraction)
         train, val = (_take(train, part) for part in parts)
+    if config.per_class is not None:
+        train = _take(train, _first_of_each(train, config.per_class))
     # An npz holds one split, so only the named data sets have a test split to report.
     if config.data == "furniture10":
         test = _ready(_open(config, "test"))
@@ -143,6 +145,15 @@ def _has_val(config: TrainConfig) -> bool:
 
 def _ready(dataset: Any) -> Any:
     return to_clouds(dataset) if isinstance(dataset, CloudDataset) else dataset
+
+
+def _first_of_each(part: Any, count: int) -> Tensor:
+    """The first examples of each class."""
+    labels = part.label if isinstance(part, Clouds) else part.labels
+    if labels is None:
+        raise MgicGeoError(f"per_class = {count}: images with masks are of no single class")
+    chosen = [(labels == c).nonzero().flatten()[:count] for c in labels.unique()]
+    return torch.cat(chosen).sort().values
 
 
 def _take(part: Any, index: Tensor) -> Any:

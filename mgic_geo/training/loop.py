@@ -14,13 +14,20 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from mgic_geo.errors import CheckpointError
+from mgic_geo.kernels.dispatch import compile_seconds
 from mgic_geo.models import create_model
-from mgic_geo.models.weights import load_state, save_weights
+from mgic_geo.models.weights import load_matching, load_state, save_weights
 from mgic_geo.training._provenance import provenance
 from mgic_geo.training.config import TrainConfig
 from mgic_geo.training.data import Splits, make_splits
 from mgic_geo.training.metrics import ConfusionMatrix
-from mgic_geo.training.optim import make_average, make_optimizer, make_schedule
+from mgic_geo.training.optim import (
+    freeze_body,
+    make_average,
+    make_optimizer,
+    make_schedule,
+    split_parameters,
+)
 from mgic_geo.training.run_folder import RunFolder
 from mgic_geo.training.scores import Scores
 from mgic_geo.training.tasks import Task, make_task
@@ -99,10 +106,14 @@ class _Trainer:
             config.model, num_classes=len(self.splits.classes), **task.info.model_args
         )
         task.check(model)
+        if config.weights is not None and not run.state_path.exists():
+            self._start_from(model, config.weights)
         self.channels_last = config.memory_format == "channels_last"
         if self.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.bare = model
+        if config.freeze:
+            freeze_body(model)
         self.model, self.optimizer, self.loader = accelerator.prepare(
             torch.compile(model) if config.compile else model,
             make_optimizer(model, config),
@@ -115,6 +126,20 @@ class _Trainer:
         self.best = -1.0
         self.best_epoch = 0
         self.rows: list[dict[str, float]] = []
+
+    def _start_from(self, model: nn.Module, weights: str) -> None:
+        report = load_matching(model, weights, self.splits.classes)
+        made = [name for name in model.state_dict() if name not in report.loaded]
+        if self.config.freeze:
+            body = {id(p) for p in split_parameters(model)[1]}
+            for name, parameter in model.named_parameters():
+                if name in made and id(parameter) in body:
+                    raise CheckpointError(
+                        f"{weights}: nothing there fits {name}, which freeze would leave untrained"
+                    )
+        if self.accelerator.is_main_process:
+            text = f"{', '.join(made[:4])}{', ...' if len(made) > 4 else ''}" if made else "none"
+            print(f"{weights}: {len(report.loaded)} tensors taken, made anew: {text}", flush=True)
 
     def resume(self) -> None:
         state = self.run.load_state()
@@ -140,13 +165,15 @@ class _Trainer:
         return self.bare if self.average is None else self.average.module
 
     def run_epoch(self) -> None:
-        start = time.perf_counter()
+        start, compiling = time.perf_counter(), compile_seconds()
         seed = (self.config.seed * 100_003 + self.epoch) * 1_009 + self.accelerator.process_index
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
         self.loader.set_epoch(self.epoch)
         self.task.set_epoch(self.epoch)
         self.model.train()
+        if self.config.freeze:
+            freeze_body(self.bare)
         tallies = []
         bar = tqdm(
             self.loader,
@@ -162,7 +189,8 @@ class _Trainer:
         total = torch.stack(tallies).cpu().double().sum(dim=0).float()
         total = self.accelerator.reduce(total.to(self.accelerator.device), "sum").cpu()
         self.epoch += 1
-        self._record(total, time.perf_counter() - start)
+        compiling = compile_seconds() - compiling
+        self._record(total, time.perf_counter() - start - compiling, compiling)
 
     def _step(self, inputs: Tensor, target: Tensor) -> Tensor:
         """One update; the summed loss, the number of right predictions, and of how many."""
@@ -182,7 +210,7 @@ class _Trainer:
         right, count = self.task.tally(outputs, target)
         return torch.stack([loss.detach() * count, right, torch.as_tensor(count).to(right)])
 
-    def _record(self, total: Tensor, seconds: float) -> None:
+    def _record(self, total: Tensor, seconds: float, compiling: float) -> None:
         """Evaluates, and writes weights, metrics and state, on the main process alone."""
         if self.accelerator.is_main_process:
             row = {
@@ -202,7 +230,8 @@ class _Trainer:
                 text += f"  validation {scores.describe(scores.figures, short=True)}"
             self.rows.append(row)
             self._save(score)
-            print(f"{text}  ({seconds:.1f} s)", flush=True)
+            more = f", and {compiling:.1f} s of compiling" if compiling >= 1.0 else ""
+            print(f"{text}  ({seconds:.1f} s{more})", flush=True)
         self.rows, self.best = broadcast_object_list([self.rows, self.best])
 
     def _save(self, score: float) -> None:

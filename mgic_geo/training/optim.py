@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from mgic_geo.models._classifier import last_layer
 from mgic_geo.training.config import TrainConfig
 
 _MOMENTUM = 0.9
@@ -17,9 +19,11 @@ _Tensors = tuple[Tensor, ...] | list[Tensor]
 _DROPS = (0.3, 0.6, 0.9)  # the paper: every 30 of 100 epochs
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(
+    parameters: Iterable[nn.Parameter], weight_decay: float
+) -> list[dict[str, Any]]:
     """Parameters for an optimiser: matrices decay, norms and biases do not."""
-    parameters = list(model.parameters())
+    parameters = [p for p in parameters if p.requires_grad]
     return [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
@@ -27,13 +31,39 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
-    """AdamW, or SGD with Nesterov momentum."""
-    groups = parameter_groups(model, config.weight_decay)
+    """AdamW, or SGD with Nesterov momentum; the body at its share of the learning rate."""
+    if config.body_lr == 1.0:
+        groups = parameter_groups(model.parameters(), config.weight_decay)
+    else:
+        last, body = split_parameters(model)
+        groups = parameter_groups(last, config.weight_decay)
+        for group in parameter_groups(body, config.weight_decay):
+            groups.append({**group, "lr": config.lr * config.body_lr})
     # foreach: the same bits, with fewer calls for many small parameters. fused would wake the
     # threads for each parameter, which takes longer than updating it.
     if config.optimizer == "sgd":
         return SGD(groups, lr=config.lr, momentum=_MOMENTUM, nesterov=True, foreach=True)
     return AdamW(groups, lr=config.lr, foreach=True)
+
+
+def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Parameters of the last layer, and all others."""
+    last = list(last_layer(model).parameters())
+    known = set(map(id, last))
+    return last, [p for p in model.parameters() if id(p) not in known]
+
+
+def freeze_body(model: nn.Module) -> None:
+    """Leaves nothing but the last layer to be trained; to be called after ``model.train()``.
+
+    What does not hold the last layer goes to evaluation mode, so that its norms stay as they are.
+    """
+    kept = {id(m) for m in last_layer(model).modules()}
+    for module in model.modules():
+        if not any(id(m) in kept for m in module.modules()):
+            module.eval()
+    for parameter in split_parameters(model)[1]:
+        parameter.requires_grad_(False)
 
 
 def make_schedule(optimizer: Optimizer, config: TrainConfig, steps: int) -> LRScheduler:
@@ -47,7 +77,7 @@ def make_schedule(optimizer: Optimizer, config: TrainConfig, steps: int) -> LRSc
     if config.schedule == "onecycle":
         return OneCycleLR(
             optimizer,
-            config.lr,
+            [group["lr"] for group in optimizer.param_groups],
             steps,
             pct_start=config.warmup,
             cycle_momentum=config.optimizer == "adamw",

@@ -80,7 +80,7 @@ def _peer(
 
 def training_step(model: nn.Module, pos: Tensor, label: Tensor, prepared: bool) -> Run:
     """Forward, backward and a step of AdamW; the graph is built in it unless ``prepared``."""
-    optimizer = AdamW(parameter_groups(model.train(), 0.05), lr=1e-3)
+    optimizer = AdamW(parameter_groups(model.train().parameters(), 0.05), lr=1e-3)
     given = _prepare(model, pos) if prepared else None
 
     def step() -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from mgic_geo.kernels import dispatch
 from mgic_geo.nn import MGIC, DenseBlock, GroupedPointwise, PointwiseShortcut
 
 GROUP_SIZE = COARSEST = 8
@@ -177,13 +175,3 @@ def count(model: nn.Module) -> tuple[int, int]:
     maps = [module for module in model.modules() if isinstance(module, GroupedPointwise)]
     parameters = sum(p.numel() for p in model.parameters())
     return parameters, sum(module.weight.numel() for module in maps)
-
-
-@contextmanager
-def torch_operators() -> Iterator[None]:
-    """Leaves all to torch: on 128 points a fused operator takes longer to call than to run."""
-    compiled, dispatch.COMPILED = dispatch.COMPILED, False
-    try:
-        yield
-    finally:
-        dispatch.COMPILED = compiled

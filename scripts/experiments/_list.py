@@ -21,6 +21,7 @@ NAMES = (
     "table_12",
     "recipe",
     "pyramids",
+    "fine_tune",
     "image_trials",
     "cifar10",
     "width",

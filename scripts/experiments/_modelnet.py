@@ -25,19 +25,21 @@ COLUMNS = {
 }
 
 
-def recipe(context: Context, model: str, **options: Any) -> TrainConfig:
+def recipe(context: Context, model: str | None = None, **options: Any) -> TrainConfig:
     """``configs/modelnet10.yaml``, for 16 epochs or for all of its 60.
 
     Args:
         context: The experiment.
-        model: In the registry.
+        model: In the registry; not given where ``weights`` say it.
         **options: Fields of the config that differ.
     """
+    if model is not None:
+        options["model"] = model
     if not context.full:
         options = {"epochs": 16, **options}
     if context.quick:
         options |= {"epochs": 1, "steps_per_epoch": 2, "num_points": 64, "batch_size": 8}
-    return load_recipe(context, "modelnet10", model=model, **options)
+    return load_recipe(context, "modelnet10", **options)
 
 
 def time_steps(context: Context, models: Mapping[str, nn.Module], pos: Tensor) -> None:

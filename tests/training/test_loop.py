@@ -31,7 +31,7 @@ FUSION = {"model": "fusion_classifier", "width": TrainConfig.width, "k": TrainCo
 @pytest.mark.parametrize("name", ["mgic_diffgcn", "dgcnn"])
 def test_matrices_decay_and_the_rest_does_not(name: str) -> None:
     model = create_model(name, width=16)
-    decayed, plain = parameter_groups(model, 0.05)
+    decayed, plain = parameter_groups(model.parameters(), 0.05)
     assert (decayed["weight_decay"], plain["weight_decay"]) == (0.05, 0.0)
     assert all(p.dim() > 1 for p in decayed["params"])
     assert all(p.dim() <= 1 for p in plain["params"])

@@ -36,14 +36,15 @@ _FLOATS = (torch.float32, torch.float64)
 def available_backends(device: str | torch.device = "cpu") -> list[str]:
     """The ``backend`` names that work here, best first for static points."""
     on_cpu = torch.device(device).type == "cpu"
-    usable = {
-        "compiled": on_cpu and backends.has_compiled(),
-        "pyg_lib": backends.has_pyg_lib(),
-        "torch_cluster": backends.has_torch_cluster(),
-        "kdtree": on_cpu,
-        "dense": True,
-    }
-    return [name for name, works in usable.items() if works]
+    return [name for name in backends.SEARCHES if _is_usable(name, on_cpu)]
+
+
+def _is_usable(backend: str, on_cpu: bool) -> bool:
+    if backend in ("compiled", "kdtree"):
+        return on_cpu and (backend == "kdtree" or backends.has_compiled())
+    if backend == "torch_cluster":
+        return backends.has_torch_cluster()
+    return backend == "dense" or backends.has_pyg_lib()
 
 
 def _check(
@@ -207,13 +208,14 @@ def _flops(*_: Any, **__: Any) -> int:
 
 
 def _choose(backend: str, x: Tensor) -> str:
-    usable = available_backends(x.device)
-    if backend == "auto":
+    on_cpu = x.device.type == "cpu"
+    if backend == "auto":  # one after another: to ask for torch-cluster is to import it
         low = x.size(1) <= KDTREE_MAX_DIM
-        return next(name for name in usable if low or name not in ("compiled", "kdtree"))
+        names = (n for n in backends.SEARCHES if low or n not in ("compiled", "kdtree"))
+        return next(name for name in names if _is_usable(name, on_cpu))
     if backend not in backends.SEARCHES:
         raise ValueError(f"backend = {backend!r}: use one of {['auto', *backends.SEARCHES]}")
-    if backend not in usable:
+    if not _is_usable(backend, on_cpu):
         raise ValueError(f"backend = {backend!r} is not available here for {x.device.type} tensors")
     return backend
 

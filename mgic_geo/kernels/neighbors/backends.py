@@ -43,7 +43,7 @@ def has_pyg_lib() -> bool:
 
 
 def has_compiled() -> bool:
-    return dispatch.COMPILED
+    return dispatch.has_loops()
 
 
 def _then_drop_self(
@@ -213,6 +213,7 @@ def cloud_of_points(ptr: Sequence[int], device: torch.device) -> Tensor:
     return torch.repeat_interleave(torch.arange(len(ptr) - 1, device=device), sizes)
 
 
+# Best first for static points.
 SEARCHES: dict[str, Search] = {
     "compiled": compiled,
     "pyg_lib": pyg_lib,
