@@ -216,9 +216,10 @@ def _describe(model: nn.Module, engine: str, info: WeightsInfo | None) -> Export
 
 
 def _task(model: nn.Module) -> str:
-    from mgic_geo.models import LRASPP, FusionClassifier, PointClassifier
+    from mgic_geo.models import LRASPP, FusionClassifier, PointClassifier, PointPyramid
 
-    kinds = {PointClassifier: "points", FusionClassifier: "fusion", LRASPP: "segmentation"}
+    points = dict.fromkeys((PointClassifier, PointPyramid), "points")
+    kinds = {**points, FusionClassifier: "fusion", LRASPP: "segmentation"}
     return next((task for kind, task in kinds.items() if isinstance(model, kind)), "images")
 
 

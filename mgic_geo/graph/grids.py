@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,7 +13,10 @@ from mgic_geo.kernels.neighbors import neighbor_table
 
 LEAST = 16
 """Points that no grid of a cloud falls below."""
-_REACH = 4  # thin legs have few points near by, so that more neighbours would tell them less apart
+REACH = 4
+"""Which neighbour of a point must be near: thin legs have few, so that a later one would be far."""
+OVERLAP = 16
+"""Neighbours on the next finer grid."""
 _CELLS = 64.0  # a power of two: products with it are exact on every engine
 _WEIGHTS = (0.7548776662466927, 0.5698402909980532, 1.3247179572447460)
 
@@ -97,7 +100,7 @@ def make_grids(
     k: int = 10,
     num_grids: int = 3,
     thinning: int = 4,
-    overlap: int = LEAST,
+    overlap: int = OVERLAP,
     operators: bool = True,
     fit: str = "average",
     stray: float | None = None,
@@ -132,7 +135,7 @@ def make_grids(
     near = _neighbors(points, points, k, batch, batch, clouds, own=True)
     alone = None
     if stray is not None:
-        far = near.col.view(-1, k)[:, min(k, _REACH) - 1].long()
+        far = near.col.view(-1, k)[:, min(k, REACH) - 1].long()
         reach = (points.detach()[far] - points.detach()).norm(dim=1)
         alone = find_strays(reach.view(shape), stray, batch)
     key = scattered_keys(pos.reshape(*shape, 3), batch)
@@ -162,7 +165,7 @@ def _in_clouds(values: Tensor, batch: Tensor) -> Tensor:
 
 
 def _first(
-    order: Tensor, shape: tuple[int, ...], batch: Tensor | None, part: int
+    order: Tensor, shape: tuple[Any, ...], batch: Tensor | None, part: int
 ) -> tuple[Tensor, Tensor | None]:
     """The first ``1 / part`` of each cloud's order as rows, and their clouds."""
     if batch is None:

@@ -16,7 +16,6 @@ from mgic_geo.nn.grid_pool import OUT
 from mgic_geo.nn.norm import Norm
 
 BLOCKS = ("diffgcn", "edge")
-_OVERLAP = 16  # neighbours on the finer grid
 
 
 class PointPyramid(Classifier):
@@ -161,6 +160,7 @@ class PointPyramid(Classifier):
         )
         self.head = MLP([self.num_features, hidden], dropout=dropout)
         self.fc = nn.Linear(hidden, num_classes) if num_classes else nn.Identity()
+        self._needs_operators = block == "diffgcn"
         self.feature_info = FeatureInfo(
             {
                 "num_chs": channels,
@@ -188,8 +188,7 @@ class PointPyramid(Classifier):
             k=self.k,
             num_grids=len(self.stages),
             thinning=self.thinning,
-            overlap=_OVERLAP,
-            operators=self.block == "diffgcn",
+            operators=self._needs_operators,
             fit=self.fit,
             stray=self.stray,
         )
