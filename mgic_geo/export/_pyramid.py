@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mgic_geo.export._points import RegularPointClassifier, nearest
 from mgic_geo.graph.grids import LEAST, OVERLAP, REACH, Grid, scattered_keys
 from mgic_geo.models import PointPyramid
+from mgic_geo.models._parts import deal
 from mgic_geo.nn import BatchNorm, GridPool
 from mgic_geo.nn.grid_pool import OUT
 
@@ -28,7 +29,11 @@ class RegularPyramid(RegularPointClassifier):
 
     def forward(self, pos: Tensor) -> Tensor:
         model = cast(PointPyramid, self.model)
-        dealt = model._deal(pos, None)
+        dealt = None
+        if model.part_size is not None:
+            order = scattered_keys(pos).topk(pos.size(1), dim=1, largest=False).indices
+            scattered = pos.gather(1, order.unsqueeze(2).expand(-1, -1, 3))
+            dealt = deal(scattered, None, model.part_size, model.max_parts)
         clouds = pos if dealt is None else dealt.pos
         grids = self.grids(clouds)
         features = model.forward_features(clouds, operators=grids)
