@@ -13,7 +13,7 @@ BIN   := $(VENV)/bin
 READY := $(VENV)/.ready-$(subst $(comma),-,$(EXTRAS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow bench experiments lint types format check clean
+.PHONY: help install demo test test-slow bench experiments docs docs-test docs-numbers lint types format check clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -44,6 +44,17 @@ experiments: export GLIBC_TUNABLES := $(MALLOC)
 experiments: export OMP_WAIT_POLICY := PASSIVE
 experiments: $(READY)  ## the paper's tables and figures, short budgets, resumable: hours (ARGS="table_01 coupling")
 	$(BIN)/python -m scripts.experiments $(ARGS)
+
+docs:  ## the site in docs/_build/html, warnings as errors, no network
+	@$(MAKE) --no-print-directory install EXTRAS="$(EXTRAS),docs"
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
+docs-test: $(READY)  ## run the code of every page of the site
+	$(BIN)/python -m pytest -n auto tests/docs $(ARGS)
+
+docs-numbers: $(READY)  ## write the numbers of README and site from results/
+	$(BIN)/python -m scripts.docs_numbers
 
 lint: $(READY)  ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -23,6 +23,7 @@ COMMANDS = {
     "profile": "count parameters and multiply-accumulates of each layer",
     "models": "list the models",
     "prepare": "download and process a data set",
+    "doctor": "say what is installed, what runs and what is missing",
 }
 
 

@@ -60,9 +60,10 @@ EXPERIMENT = Experiment(
     title="Fine-tuning on ten shapes a class",
     about="""
         Beyond the paper. MGIC-diffGCN of Table 11's recipe on the first ten shapes of each class
-        for 30 epochs, from scratch and from weights that were trained on the other data set, with a
-        new last layer. The two have no data in common: Furniture-10 is made by a program. The best
-        epoch on the validation part (498 and 75 shapes), all ways alike, three seeds.
+        for 30 epochs, from scratch and from weights that were trained on the other data set. The
+        two share the names of their ten classes, so the last layer is taken, too, but no data:
+        Furniture-10 is made by a program. The best epoch on the validation part (498 and 75
+        shapes), all ways alike, three seeds.
     """,
     run=run,
     columns=COLUMNS,
