@@ -26,6 +26,13 @@ class Dealt(NamedTuple):
 
     def mean(self, values: Tensor) -> Tensor:
         """The mean over the parts of each cloud, ``[parts, C]`` to ``[clouds, C]``."""
+        if isinstance(self.counts, torch.SymInt):
+            # a product, not a view: see deal
+            parts = torch.scalar_tensor(self.counts, dtype=torch.long, device=values.device)
+            row = torch.arange(values.size(0), device=values.device)
+            cloud = torch.arange(values.size(0) // self.counts, device=values.device)
+            mine = (row // parts == cloud[:, None]).to(values.dtype)
+            return mine @ values / parts.to(values.dtype)
         if not isinstance(self.counts, Tensor):
             return values.view(values.size(0) // self.counts, self.counts, -1).mean(dim=1)
         clouds = torch.arange(len(self.counts), device=values.device)
@@ -55,13 +62,17 @@ def deal(pos: Tensor, batch: Tensor | None, part_size: int, max_parts: int) -> D
         clouds, count, dim = pos.shape
         parts = torch.sym_max(1, torch.sym_min(max_parts, _halves(count, part_size)))
         size = count // parts
-        # numbers of points, not views: of those an export asks for sizes that it cannot decide
-        place = torch.arange(size * parts, device=pos.device)
+        # numbers of points, not views: of those an export asks for sizes that it cannot decide, and
+        # then holds the file to what the example had, such as more than one part
+        place = torch.arange(clouds * size * parts, device=pos.device)
         # as tensors: ONNX has no operators on sizes
-        rows, turns = (
-            torch.scalar_tensor(n, dtype=torch.long, device=pos.device) for n in (size, parts)
+        rows, turns, all_rows, stride = (
+            torch.scalar_tensor(n, dtype=torch.long, device=pos.device)
+            for n in (size, parts, size * parts, count)
         )
-        dealt = pos.index_select(1, place % rows * turns + place // rows)
+        own = place % all_rows
+        row = place // all_rows * stride + own % rows * turns + own // rows
+        dealt = pos.reshape(-1, dim).index_select(0, row)
         return Dealt(dealt.view(clouds * parts, size, dim), None, parts)
     counts = torch.bincount(batch)
     parts = _halves(counts, part_size).clamp(1, max_parts)

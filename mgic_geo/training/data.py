@@ -16,6 +16,7 @@ from mgic_geo.datasets import (
     open_dataset,
     train_val_split,
 )
+from mgic_geo.datasets._novel import FOLDS
 from mgic_geo.errors import DataError, MgicGeoError
 from mgic_geo.models import list_models, model_data
 from mgic_geo.training.config import AugmentConfig, TrainConfig
@@ -92,6 +93,11 @@ def make_splits(config: TrainConfig) -> Splits[Any]:
         if kind != "clouds":
             raise MgicGeoError(f"fold is for point clouds, and {config.data} holds {_HOLDS[kind]}")
         parts = novel_split(train.pos, train.label, dataset.names, config.fold)
+        if not len(parts[1]):
+            raise DataError(
+                f"fold {config.fold} of {config.data} is empty: its classes have fewer than "
+                f"{FOLDS} shapes; use val_fraction"
+            )
         train, val = (_take(train, part) for part in parts)
     elif config.val_data is not None or own_val:
         other = _open_val(config)

@@ -52,7 +52,7 @@ def test_lowered_pyramid_says_the_same(options: dict[str, Any], pos: Tensor) -> 
 
 @torch.no_grad()
 def test_traced_pyramid_takes_clouds_of_any_size() -> None:
-    model = create_model("mgic_pyramid", width=16, k=6, depth=1, part_size=64)
+    model = create_model("mgic_pyramid", width=16, k=6, depth=1, num_grids=2, part_size=64)
     model = randomize_norms(model).eval()
     program = trace(lower(model), torch.rand(2, 150, 3), [0, 1]).module()
     for shape in ((1, 16, 3), (3, 64, 3), (2, 400, 3)):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
@@ -127,7 +128,16 @@ def test_shipped_weights_describe_themselves(script: Script, runs: Path, tmp_pat
     result = json.loads((runs / "validated/result.json").read_text())
     figure = 100 * result["validation"]["mean_class_accuracy"]
     assert f"**{figure:.2f} % mean class accuracy**" in card
-    for text in ("--weights tiny", "night stand", "ModelNet-10", "academic research", "commit `"):
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    for text in (
+        digest,
+        "the last of each class by name",
+        "--weights tiny",
+        "night stand",
+        "ModelNet-10",
+        "academic research",
+        "commit `",
+    ):
         assert text in card
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert (config["data"], config["out"]) == ("modelnet10_train.npz", None)
