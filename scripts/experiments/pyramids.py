@@ -57,7 +57,7 @@ LINES: Sequence[Line] = (
         {"model_options": {"norm": "none"}},
     ),
 )
-EPOCHS = 12
+EPOCHS = 8
 ALL_SHAPES = "all shapes"
 STEPS = "steps"
 TIMED = ("MGIC-pyramid", "MGIC-diffGCN, flat", "Pyramid, dense, width 32", "Pyramid, dense")
@@ -140,7 +140,7 @@ EXPERIMENT = Experiment(
     name="pyramids",
     title="Pyramids of points, by shapes without near copies",
     about="""
-        Beyond the paper. ModelNet-10, 12 epochs, one seed, the best epoch. The judge is the novel
+        Beyond the paper. ModelNet-10, 8 epochs, one seed, the best epoch. The judge is the novel
         half of a fifth of the training shapes, by name (`--fold 0`): the 400 shapes that are
         farthest from all that were trained on, so that one shape is 0.25 points and the standard
         error of a row about one. Each class in percent. The dense pyramid of width 32 has about the
