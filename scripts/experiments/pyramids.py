@@ -59,6 +59,7 @@ LINES: Sequence[Line] = (
 )
 EPOCHS = 8
 ALL_SHAPES = "all shapes"
+LONGER = "all shapes, twice the epochs"
 STEPS = "steps"
 TIMED = ("MGIC-pyramid", "MGIC-diffGCN, flat", "Pyramid, dense, width 32", "Pyramid, dense")
 
@@ -85,11 +86,11 @@ def recipe(context: Context, line: Line, fold: int | None) -> TrainConfig:
 
 def run(context: Context) -> None:
     if context.wants(ALL_SHAPES):
-        _train_on_all(context)
-    for line in LINES:
-        if context.wants(line.name):
-            for fold in line.folds:
-                _take(context, line, fold)
+        _train_on_all(context, ALL_SHAPES)
+    _take_all(context, LINES[:2])
+    if context.wants(LONGER):
+        _train_on_all(context, LONGER)
+    _take_all(context, LINES[2:])
     if context.wants(STEPS):
         clouds, points = (2, 64) if context.quick else (16, 1024)
         pos = torch.rand(clouds, points, 3, generator=torch.Generator().manual_seed(0)) - 0.5
@@ -97,13 +98,19 @@ def run(context: Context) -> None:
         time_steps(context, {name: _build(config) for name, config in configs.items()}, pos)
 
 
+def _take_all(context: Context, lines: Sequence[Line]) -> None:
+    for line in lines:
+        for fold in line.folds if context.wants(line.name) else ():
+            _take(context, line, fold)
+
+
 def _build(config: TrainConfig) -> nn.Module:
     return create_model(config.model, num_classes=10, **config.model_args())
 
 
-def _train_on_all(context: Context) -> None:
-    """The weights to ship: the first line on all shapes, which leaves nothing to record."""
-    folder = run_folder(context, ALL_SHAPES, 0)
+def _train_on_all(context: Context, name: str) -> None:
+    """Weights to ship: the first line on all shapes, which leaves nothing to record."""
+    folder = run_folder(context, name, 0)
     with contextlib.ExitStack() as stack:
         try:
             lock = folder.with_name(f"{folder.name}.lock")
@@ -113,6 +120,8 @@ def _train_on_all(context: Context) -> None:
         if not (folder / "result.json").exists():
             resume = (folder / "state.pt").exists()
             config = recipe(context, LINES[0], None)
+            if name == LONGER and not context.quick:
+                config = dataclasses.replace(config, epochs=2 * config.epochs)
             train(dataclasses.replace(config, out=str(folder), resume=resume))
 
 
