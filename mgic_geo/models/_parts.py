@@ -26,11 +26,12 @@ class Dealt(NamedTuple):
 
     def mean(self, values: Tensor) -> Tensor:
         """The mean over the parts of each cloud, ``[parts, C]`` to ``[clouds, C]``."""
-        if isinstance(self.counts, torch.SymInt):
-            # a product, not a view: see deal
-            parts = torch.scalar_tensor(self.counts, dtype=torch.long, device=values.device)
+        counts: Any = self.counts
+        in_export = isinstance(counts, torch.SymInt)
+        if in_export:  # a product, not a view: see deal
+            parts = torch.scalar_tensor(counts, dtype=torch.long, device=values.device)
             row = torch.arange(values.size(0), device=values.device)
-            cloud = torch.arange(values.size(0) // self.counts, device=values.device)
+            cloud = torch.arange(values.size(0) // counts, device=values.device)
             mine = (row // parts == cloud[:, None]).to(values.dtype)
             return mine @ values / parts.to(values.dtype)
         if not isinstance(self.counts, Tensor):
