@@ -10,6 +10,8 @@ ARGS   ?=
 
 comma := ,
 BIN   := $(VENV)/bin
+# What is compiled against the installed torch has to see it.
+OPEN  := $(if $(filter ops,$(subst $(comma), ,$(EXTRAS))),--no-build-isolation)
 READY := $(VENV)/.ready-$(subst $(comma),-,$(EXTRAS))
 
 .DEFAULT_GOAL := help
@@ -46,7 +48,7 @@ experiments: $(READY)  ## the paper's tables and figures, short budgets, resumab
 	$(BIN)/python -m scripts.experiments $(ARGS)
 
 docs:  ## the site in docs/_build/html, warnings as errors, no network
-	@$(MAKE) --no-print-directory install EXTRAS="$(EXTRAS),docs"
+	@$(MAKE) --no-print-directory install EXTRAS="$(EXTRAS)$(if $(findstring docs,$(EXTRAS)),,$(comma)docs)"
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
 
@@ -80,7 +82,8 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { echo "no virtual environment in $(VENV); Debian and Ubuntu need: apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install -q -c constraints.txt torch
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[$(EXTRAS)]"
+	$(if $(OPEN),$(BIN)/python -m pip install -q "setuptools>=77" wheel)
+	$(BIN)/python -m pip install -q $(OPEN) -c constraints.txt -e ".[$(EXTRAS)]"
 	@case ",$(EXTRAS)," in *,mesh,*) $(BIN)/python -c "import open3d" 2> /dev/null || \
 	  echo "open3d does not import, so what needs it is skipped; on Debian and Ubuntu: apt-get install libusb-1.0-0";; esac
 	@touch $@

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mgic_geo._first_calls import run_at_once
 from mgic_geo.io import Mesh, as_shape
 from mgic_geo.io.cloud import OnNan
+from mgic_geo.io.features import normals_column
 from mgic_geo.kernels import without_compiler
 from mgic_geo.models import DEFAULT_WEIGHTS, WeightsInfo, load_model
 
@@ -62,6 +63,8 @@ def predict(
 ) -> Prediction:
     """Classifies a mesh or a point cloud; it is sampled, centred and scaled to the unit sphere.
 
+    Weights that were trained with features, such as normals, need shapes that have them.
+
     Args:
         shape: A file, or anything that :func:`mgic_geo.io.as_shape` takes: an array or tensor
             ``[N, >= 3]``, a ``Data`` of PyG, a cloud or mesh of Open3D or trimesh.
@@ -80,7 +83,7 @@ def predict(
             meanwhile. Last bits may differ then.
 
     Raises:
-        DataError: The shape is unusable.
+        DataError: The shape is unusable, or lacks features that the weights need.
         CheckpointError: The weights are, or they are not for shapes.
 
     Example:
@@ -104,12 +107,18 @@ def predict(
         name = str(shape) if isinstance(shape, str | os.PathLike) else "shape"
     found = as_shape(shape, on_nan, name)
     solid = isinstance(found, Mesh)
-    given: Any = found if isinstance(found, Mesh) else found.points
     if num_points is None:
-        num_points = info.num_points if solid else min(info.num_points, len(given))
-    points = sample_points(given, num_points, seed=seed, name=name)
-    upright = points @ np.array(UPRIGHT[up], points.dtype).T
-    pos = normalize_sphere(torch.from_numpy(upright))
+        num_points = info.num_points
+        if not isinstance(found, Mesh):
+            num_points = min(num_points, len(found))
+    points = sample_points(found, num_points, seed=seed, name=name, features=info.features)
+    turn = np.array(UPRIGHT[up], points.dtype).T
+    pos = normalize_sphere(torch.from_numpy(points[:, :3] @ turn))
+    if info.features:
+        beside = points[:, 3:]
+        if (first := normals_column(info.features)) is not None:
+            beside[:, first : first + 3] = beside[:, first : first + 3] @ turn
+        pos = torch.cat([pos, torch.from_numpy(beside)], dim=1)
     logits = _run(model, lambda: predict_logits(model, pos[None], device), compiled)[0]
     top = most_likely(logits, info.classes)
     return Prediction(*top[0], top, logits, "mesh" if solid else "cloud", num_points)

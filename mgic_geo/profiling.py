@@ -124,7 +124,8 @@ def profile_point_model(
         **model_args: Options of the model.
     """
     model = create_model(name, **model_args).eval()
-    pos = torch.rand(1, num_points, 3, generator=torch.Generator().manual_seed(0))
+    width = 3 + getattr(model, "in_channels", 0)
+    pos = torch.rand(1, num_points, width, generator=torch.Generator().manual_seed(0))
     graph: Any = None
     if isinstance(model, PointClassifier | PointPyramid):
         graph = model.prepare(*model.deal(pos))

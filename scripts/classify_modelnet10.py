@@ -38,7 +38,7 @@ class Net(torch.nn.Module):
 
     def forward(self, pos: Tensor, batch: Tensor) -> Tensor:
         # built once, shared by all layers and all channel grids
-        operators = differential_operators(pos, knn_graph(pos, self.k, batch))
+        operators = differential_operators(pos, knn_graph(pos, self.k, batch, num_workers=None))
         x = self.stem(pos, operators).relu()
         for conv, norm in zip(self.convs, self.norms):
             x = x + norm(conv(x, operators)).relu()

@@ -33,7 +33,7 @@ def graph() -> dict[str, Any]:
 BLOCKS = {
     "pointwise": (lambda c, g: GroupedPointwise(c, c, g, bias=False), 1, 0, None),
     "dense": (lambda c, g: DenseBlock(c, c, g), 1, 2, None),
-    "edge": (lambda c, g: EdgeConv([2 * c, c], g, bias=False), 2, 0, "edges"),
+    "edge": (lambda c, g: EdgeConv([2 * c, c], groups=g, bias=False), 2, 0, "edges"),
     "diffgcn": (lambda c, g: DiffGCNConv(c, c, g, bias=False), 7, 0, "operators"),
 }
 

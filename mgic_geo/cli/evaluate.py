@@ -68,13 +68,15 @@ def _clouds(loaded: Loaded, options: Namespace) -> int:
     measured = "test" if whole else "train"
     split = options.split or (measured if named else None)
     settings = {} if options.source is None else {"source": options.source}
+    if info.features:
+        settings["features"] = ",".join(info.features)
     dataset = open_dataset(options.data, options.root, split, count, **settings)
     if not isinstance(dataset, CloudDataset):
         raise DataError(f"{options.data} holds images, and {options.weights} are weights of clouds")
     label = match_classes(dataset.classes, info.classes, options.data)[dataset.labels]
     clouds = Clouds(to_clouds(dataset).pos, label)
     if options.fold is not None:
-        part = novel_split(clouds.pos, clouds.label, dataset.names, options.fold)[1]
+        part = novel_split(clouds.pos[..., :3], clouds.label, dataset.names, options.fold)[1]
         clouds = Clouds(clouds.pos[part], clouds.label[part])
     elif options.val_fraction is not None:
         part = split_by_name(dataset, options.val_fraction)[1]
@@ -126,4 +128,4 @@ def _draw(
     wrong = (predicted != clouds.label).nonzero().flatten().tolist()[:15]
     if wrong:
         texts = [f"{classes[clouds.label[i]]}\ntaken for {classes[predicted[i]]}" for i in wrong]
-        plot_clouds([clouds.pos[i] for i in wrong], texts, folder / "mistakes.png")
+        plot_clouds([clouds.pos[i, :, :3] for i in wrong], texts, folder / "mistakes.png")

@@ -45,6 +45,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--num_points", type=int, default=1024, help="points a cloud")
     parser.add_argument("--sampling", choices=["surface", "fps", "poisson"], default="surface")
+    parser.add_argument(
+        "--features", default="", help="also normals, colors, intensity, with commas between"
+    )
     parser.add_argument("--workers", type=int, help="processes (default: as many as pay)")
     parser.add_argument("--strict", action="store_true", help="stop at the first unusable shape")
     parser.add_argument(
@@ -86,10 +89,15 @@ def run(options: Namespace) -> int:
 def _open(options: Namespace, split: str | None) -> CloudDataset | ImageDataset:
     if options.dataset == "furniture10":  # which open_dataset makes in memory
         root = Path(options.root) / "furniture10"
-        return Furniture10(root, str(split), num_points=options.num_points)
+        return Furniture10(
+            root, str(split), num_points=options.num_points, features=options.features
+        )
     settings: dict[str, Any] = {"strict": options.strict}
     if not is_image_data(options.dataset):
-        settings |= {name: options[name] for name in ("num_points", "sampling", "workers")}
+        names = ("num_points", "sampling", "workers", "features")
+        settings |= {name: options[name] for name in names}
+    elif options.features:
+        raise DataError(f"--features is for shapes; {options.dataset} holds images")
     if options.dataset in _WITH_SOURCE:
         settings["source"] = options.source
     elif options.source is not None:

@@ -25,6 +25,8 @@ class SampledClouds:
     """Clouds, labels and names of the usable shapes, and ``(name, reason)`` of the others.
 
     ``lasting`` is false where a file could not be opened this time, which says nothing of the next.
+    ``nowhere`` counts the points with NaN coordinates that were left out, and the shapes that had
+    them.
     """
 
     points: Tensor
@@ -32,6 +34,7 @@ class SampledClouds:
     names: tuple[str, ...]
     bad_files: tuple[tuple[str, str], ...] = ()
     lasting: bool = True
+    nowhere: tuple[int, int] | None = None
 
 
 def cache_path(root: str | os.PathLike[str], prefix: str, settings: Mapping[str, Any]) -> Path:
@@ -94,7 +97,14 @@ def load_cache(path: Path) -> SampledClouds | None:
     (points, labels), values = found
     try:
         bad_files = tuple((name, reason) for name, reason in values["bad_files"])
-        return SampledClouds(points, labels, tuple(values["names"]), bad_files)
+        nowhere = values.get("nowhere")
+        return SampledClouds(
+            points,
+            labels,
+            tuple(values["names"]),
+            bad_files,
+            nowhere=None if nowhere is None else (int(nowhere[0]), int(nowhere[1])),
+        )
     except (KeyError, TypeError, ValueError):
         return None
 
@@ -103,4 +113,5 @@ def save_cache(path: Path, clouds: SampledClouds) -> None:
     """Writes a cache file, unless another time may find other shapes usable."""
     if clouds.lasting:
         tensors = {"points": clouds.points, "labels": clouds.labels}
-        save_tensors(path, tensors, names=clouds.names, bad_files=clouds.bad_files)
+        values = {} if clouds.nowhere is None else {"nowhere": clouds.nowhere}
+        save_tensors(path, tensors, names=clouds.names, bad_files=clouds.bad_files, **values)

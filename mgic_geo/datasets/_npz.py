@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from mgic_geo.datasets._sampling import sample_points, shape_seed
+from mgic_geo.datasets._sampling import Sampled, sample_points, shape_seed
 from mgic_geo.errors import DataError
-from mgic_geo.io import Clouds
+from mgic_geo.io import Clouds, PointCloud, check_cloud
 
 
 def select_split(clouds: Clouds, split: str | None, source: Path) -> Clouds:
@@ -30,6 +31,7 @@ def select_split(clouds: Clouds, split: str | None, source: Path) -> Clouds:
         clouds.classes,
         tuple(clouds.name[i] for i in keep),
         (split,) * len(keep),
+        {name: values[keep] for name, values in clouds.features.items()},
     )
 
 
@@ -42,23 +44,41 @@ def relabel(clouds: Clouds, classes: Sequence[str] | None, source: Path) -> Clou
             f"{', '.join(unknown)}; known are {', '.join(known)}"
         )
     index = np.array([known.index(name) for name in clouds.classes])
-    return Clouds(clouds.points, index[clouds.label], known, clouds.name, clouds.split)
+    return replace(clouds, label=index[clouds.label], classes=known)
 
 
 def sample_clouds(
-    clouds: Clouds, num_points: int, sampling: str, seed: int, strict: bool, source: Path
-) -> list[np.ndarray | Exception]:
+    clouds: Clouds,
+    num_points: int,
+    sampling: str,
+    seed: int,
+    strict: bool,
+    source: Path,
+    features: Sequence[str] = (),
+) -> list[Sampled | Exception]:
     """Samples each cloud by its own seed; with ``strict`` the first error is raised."""
     have = clouds.points.shape[1]
     if have < num_points:
         raise DataError(
             f"{source}: its clouds have {have} points, {num_points} asked; ask for at most {have}"
         )
-    results: list[np.ndarray | Exception] = []
-    for points, label, name in zip(clouds.points, clouds.label, clouds.name, strict=True):
-        own = shape_seed(seed, clouds.classes[label], name)
+    if lacking := [name for name in features if name not in clouds.features]:
+        raise DataError(
+            f"{source}: has no {lacking[0]}, which are asked for; beside coordinates it has "
+            f"{' and '.join(clouds.features) or 'nothing'}"
+        )
+    results: list[Sampled | Exception] = []
+    for i, (points, label, name) in enumerate(
+        zip(clouds.points, clouds.label, clouds.name, strict=True)
+    ):
+        own, where = shape_seed(seed, clouds.classes[label], name), f"{source}: {name}"
         try:
-            results.append(sample_points(points, num_points, sampling, own, f"{source}: {name}"))
+            cloud = PointCloud(
+                check_cloud(points, where),
+                **{name: clouds.features[name][i].astype(np.float64) for name in features},
+            )
+            points = sample_points(cloud, num_points, sampling, own, where, features)
+            results.append(Sampled(points))
         except DataError as error:
             if strict:
                 raise

@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -25,14 +25,25 @@ from tqdm import tqdm
 
 from mgic_geo._processors import usable_processors
 from mgic_geo.errors import DataError, MgicGeoError
-from mgic_geo.io import Mesh, check_cloud, read_cloud_or_mesh
-from mgic_geo.transforms import farthest_point_sample, poisson_disk, sample_surface
+from mgic_geo.io import Mesh, PointCloud, check_cloud, read_shape
+from mgic_geo.io.features import cloud_features, mesh_features
+from mgic_geo.transforms import farthest_point_sample, poisson_disk
+from mgic_geo.transforms.sampling import surface_places
 
 SAMPLINGS = ("surface", "fps", "poisson")
 _CHUNK = 16  # shapes a worker gets at a time
-_Result: TypeAlias = "NDArray[np.float32] | Exception"
 _WORTH_WORKERS = 10.0  # seconds left; a process takes about 4 to import what it needs
 _AHEAD = 2  # chunks that wait for a worker or are with it, so that it need not wait for one
+
+
+class Sampled(NamedTuple):
+    """Points of a shape ``[n, 3 + F]``, and how many of its file are nowhere."""
+
+    points: NDArray[np.float32]
+    left_out: int = 0
+
+
+_Result: TypeAlias = Sampled | Exception
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,7 @@ class SamplingTask:
     num_points: int
     sampling: str
     seed: int
+    features: tuple[str, ...] = ()
 
 
 def shape_seed(seed: int, class_name: str, name: str) -> int:
@@ -52,36 +64,47 @@ def shape_seed(seed: int, class_name: str, name: str) -> int:
 
 
 def sample_points(
-    shape: Mesh | NDArray[np.floating],
+    shape: Mesh | PointCloud | NDArray[np.floating],
     num_points: int,
     sampling: str = "surface",
     seed: int = 0,
     name: str | os.PathLike[str] = "shape",
+    features: Sequence[str] = (),
 ) -> NDArray[np.float32]:
-    """Turns what :func:`mgic_geo.io.read_cloud_or_mesh` returns into exactly ``num_points`` points.
+    """Turns what :func:`mgic_geo.io.read_shape` returns into exactly ``num_points`` points.
 
     Args:
-        shape: A mesh, or a cloud ``[N, 3]``. A cloud of exactly ``num_points`` stays as it is.
+        shape: A mesh, or a cloud, or its points ``[N, 3]``. A cloud of exactly ``num_points`` stays
+            as it is.
         num_points: Points to return.
         sampling: ``"surface"``: at random, by area (of a cloud: a random subset); ``"fps"``:
             farthest points (of a mesh: among four times as many random ones); ``"poisson"``:
             Poisson disks (meshes only, needs the extra ``mesh``).
         seed: Same seed, same points.
         name: What the error message calls it, usually its file.
+        features: Names of :data:`mgic_geo.io.FEATURES` that stand behind the coordinates, see
+            :func:`~mgic_geo.io.features.mesh_features`.
 
     Returns:
-        Points ``[num_points, 3]`` in the shape's units.
+        Points ``[num_points, 3 + F]``, the coordinates in the shape's units.
 
     Raises:
-        DataError: A cloud has too few points, or the shape is unusable.
+        DataError: A cloud has too few points, the shape is unusable, or lacks a feature.
     """
     check_sampling(num_points, sampling)
     if isinstance(shape, Mesh):
-        draw = poisson_disk if sampling == "poisson" else sample_surface
         count = 4 * num_points if sampling == "fps" else num_points
-        points = draw(shape.vertices, shape.faces, count, seed)
+        if sampling == "poisson":
+            if features:
+                raise DataError(f"{name}: Poisson disks have no features; use 'surface' or 'fps'")
+            points = poisson_disk(shape.vertices, shape.faces, count, seed)
+        else:
+            points, face, weights = surface_places(shape.vertices, shape.faces, count, seed)
+            beside = mesh_features(shape, features, face, weights, name)
+            points = np.concatenate([points, beside], axis=1)
     else:
-        points = check_cloud(shape, name)
+        cloud = shape if isinstance(shape, PointCloud) else PointCloud(check_cloud(shape, name))
+        points = np.concatenate([cloud.points, cloud_features(cloud, features, name)], axis=1)
         if sampling == "poisson":
             raise DataError(f"{name}: a cloud; Poisson-disk sampling needs a mesh, use 'fps'")
         if len(points) < num_points:
@@ -91,7 +114,8 @@ def sample_points(
             )
     if len(points) > num_points:
         if sampling == "fps":
-            points = points[farthest_point_sample(torch.from_numpy(points), num_points, seed)]
+            where = torch.from_numpy(points[:, :3])
+            points = points[farthest_point_sample(where, num_points, seed)]
         else:
             rng = np.random.default_rng(seed)
             points = points[rng.choice(len(points), num_points, replace=False)]
@@ -126,7 +150,7 @@ def sample_files(
         progress: Whether to show a bar; :obj:`None`: where the error output is a terminal.
 
     Returns:
-        For each task its points, or the error. Independent of ``workers``.
+        For each task its :class:`Sampled` points, or the error. Independent of ``workers``.
 
     Raises:
         DataError: With ``strict``, a file is unusable.
@@ -159,8 +183,11 @@ def _sample_file(task: SamplingTask) -> _Result:
     try:
         with warnings.catch_warnings():  # of points that are nowhere, a line for each of thousands
             warnings.filterwarnings("ignore", ".*are left out", UserWarning)
-            shape = read_cloud_or_mesh(task.file)
-        return sample_points(shape, task.num_points, task.sampling, task.seed, task.file)
+            shape = read_shape(task.file)
+        points = sample_points(
+            shape, task.num_points, task.sampling, task.seed, task.file, task.features
+        )
+        return Sampled(points, shape.left_out if isinstance(shape, PointCloud) else 0)
     except (DataError, OSError) as error:
         return error
 

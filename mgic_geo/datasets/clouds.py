@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from mgic_geo.datasets._cache import (
 )
 from mgic_geo.datasets._npz import relabel, sample_clouds, select_split
 from mgic_geo.datasets._sampling import (
+    Sampled,
     SamplingTask,
     check_sampling,
     sample_files,
@@ -30,7 +32,7 @@ from mgic_geo.datasets._sampling import (
 from mgic_geo.datasets._tree import SUFFIXES, ShapeFile, find_shapes
 from mgic_geo.datasets._unzip import zip_digest
 from mgic_geo.errors import DataError
-from mgic_geo.io import load_clouds_h5, load_clouds_npz
+from mgic_geo.io import load_clouds_h5, load_clouds_npz, parse_features
 from mgic_geo.io.hdf5 import SUFFIXES as HDF5_SUFFIXES
 from mgic_geo.io.hdf5 import hdf5_files
 
@@ -61,6 +63,10 @@ class PointClouds(CloudDataset):
         strict: Raise at the first unusable shape.
         force_reload: Sample again even if there is a cache.
         progress: Whether to show a bar; :obj:`None`: where the error output is a terminal.
+        features: Names of :data:`mgic_geo.io.FEATURES`, a list or one text with commas, that items
+            have as ``x=[n, F]``: ``"normals"`` (of unit length; a mesh without has those of its
+            triangles), ``"colors"`` and ``"intensity"`` (in [0, 1]). Shapes that lack one are
+            unusable.
 
     Attributes:
         classes: Class names; ``num_classes`` is their number.
@@ -86,7 +92,9 @@ class PointClouds(CloudDataset):
         strict: bool = False,
         force_reload: bool = False,
         progress: bool | None = None,
+        features: str | Sequence[str] = (),
     ) -> None:
+        features = parse_features(features)
         check_sampling(num_points, sampling)
         source = Path(source).expanduser()
         root = None if root is None else Path(root).expanduser()
@@ -98,6 +106,8 @@ class PointClouds(CloudDataset):
             "sampling": sampling,
             "seed": seed,
         }
+        if features:  # without them caches keep their names
+            settings["features"] = features
         names: tuple[str, ...]
         if source.suffix.lower() == ".npz" or _is_hdf5(source):
             if source.suffix.lower() == ".npz":
@@ -111,7 +121,9 @@ class PointClouds(CloudDataset):
             names = clouds.classes
 
             def build() -> SampledClouds:
-                results = sample_clouds(clouds, num_points, sampling, seed, strict, source)
+                results = sample_clouds(
+                    clouds, num_points, sampling, seed, strict, source, features
+                )
                 return _collect(results, clouds.label.tolist(), clouds.name, source)
         else:
             cacheable = True
@@ -121,7 +133,11 @@ class PointClouds(CloudDataset):
             def build() -> SampledClouds:
                 tasks = [
                     SamplingTask(
-                        s.file, num_points, sampling, shape_seed(seed, s.class_name, s.name)
+                        s.file,
+                        num_points,
+                        sampling,
+                        shape_seed(seed, s.class_name, s.name),
+                        features,
                     )
                     for s in shapes
                 ]
@@ -137,7 +153,16 @@ class PointClouds(CloudDataset):
             path = cache_path(root, split or "all", settings)
             sampled = build_once(path, load_cache, build, save_cache, force_reload)
         report_bad(sampled.bad_files, len(sampled.names), source, strict, "shapes")
-        super().__init__(sampled.points, sampled.labels, names, sampled.names, root, transform)
+        if sampled.nowhere:
+            points, holed = sampled.nowhere
+            warnings.warn(
+                f"{source}: {points:,} points of {holed:,} of its {len(sampled.names):,} shapes "
+                "have NaN or infinite coordinates and are left out",
+                stacklevel=2,
+            )
+        super().__init__(
+            sampled.points, sampled.labels, names, sampled.names, root, transform, features
+        )
         self.sampling, self.seed, self.split = sampling, seed, split
         self.bad_files = sampled.bad_files
 
@@ -163,23 +188,25 @@ def _is_hdf5(source: Path) -> bool:
 
 
 def _collect(
-    results: Sequence[np.ndarray | Exception],
+    results: Sequence[Sampled | Exception],
     labels: Sequence[int],
     names: Sequence[str],
     source: Path,
 ) -> SampledClouds:
-    good: dict[int, np.ndarray] = {}
+    good: dict[int, Sampled] = {}
     bad: dict[int, Exception] = {}
     for i, result in enumerate(results):
         if isinstance(result, Exception):
             bad[i] = result
         else:
             good[i] = result
+    left_out = [shape.left_out for shape in good.values() if shape.left_out]
     if not good:
         raise DataError(f"{source}: none of its {len(results)} shapes can be used; {bad[0]}")
     return SampledClouds(
-        *as_tensors(np.stack(list(good.values())), [labels[i] for i in good]),
+        *as_tensors(np.stack([shape.points for shape in good.values()]), [labels[i] for i in good]),
         names=tuple(names[i] for i in good),
         bad_files=tuple((names[i], str(error)) for i, error in bad.items()),
         lasting=not any(isinstance(error, OSError) for error in bad.values()),
+        nowhere=(sum(left_out), len(left_out)) if left_out else None,
     )

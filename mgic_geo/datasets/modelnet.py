@@ -65,6 +65,7 @@ class ModelNet10(PointClouds):
         mirrors: Addresses of the zip.
         sha256: Checksum of the downloaded zip; :obj:`None` takes what comes. A zip that you put
             into ``root/raw`` or give as source is not compared with it.
+        features: As in :class:`PointClouds`.
 
     Raises:
         DataError: Nothing usable is there; the message says what to put where.
@@ -88,6 +89,7 @@ class ModelNet10(PointClouds):
         progress: bool | None = None,
         mirrors: Sequence[str] = MODELNET10_MIRRORS,
         sha256: str | None = MODELNET10_SHA256,
+        features: str | Sequence[str] = (),
     ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"split must be 'train' or 'test', got {split!r}")
@@ -117,6 +119,7 @@ class ModelNet10(PointClouds):
             strict,
             force_reload,
             progress,
+            features,
         )
 
 

@@ -12,7 +12,8 @@ from mgic_geo.export._maps import GroupedMap
 from mgic_geo.export._operators import average_weights, least_squares_weights
 from mgic_geo.models import PointClassifier
 from mgic_geo.models.point_classifier import Scales
-from mgic_geo.nn import MGIC, BatchNorm, DenseBlock, DiffGCNConv, EdgeConv, GraphBlock, Prolongation
+from mgic_geo.nn import MGIC, BatchNorm, DenseBlock, DiffGCNConv, GraphBlock, Prolongation
+from mgic_geo.nn.conv.linear_edge_conv import LinearEdgeConv, LinearMap, linear_map
 from mgic_geo.nn.pointwise import GroupedPointwise
 
 # Of squared distances in the unit sphere: beyond all of them, and finite for engines that multiply
@@ -137,9 +138,21 @@ def _graph_block(block: GraphBlock) -> nn.Module:
     if isinstance(block.norm, BatchNorm):
         if type(block.conv) is DiffGCNConv:
             return _DiffGCN(block.conv, block.norm, block.residual)
-        if type(block.conv) is EdgeConv and block.conv.aggr == "max" and block.conv._linear():
-            return _EdgeMax(block.conv, block.norm, block.residual)
+        if (layer := _max_map(block.conv)) is not None:
+            return _EdgeMax(layer, block.norm, block.residual)
     return block
+
+
+def _max_map(conv: nn.Module) -> LinearMap | None:
+    """The linear map of an edge convolution with the maximum, None of any other."""
+    if type(conv) is LinearEdgeConv:
+        return linear_map(conv.nn)
+    if hasattr(conv, "propagate"):  # a MessagePassing, or else PyG need not be imported
+        from mgic_geo.nn import EdgeConv
+
+        if type(conv) is EdgeConv and conv.aggr == "max":
+            return linear_map(conv.nn)
+    return None
 
 
 class _Dense(nn.Module):
@@ -180,10 +193,8 @@ class _EdgeMax(nn.Module):
     """A linear EdgeConv with maximum: ``scale * (max_j W_2 x_j + (W_1 - W_2) x_i) + shift``."""
 
     @torch.no_grad()
-    def __init__(self, conv: EdgeConv, norm: BatchNorm, residual: bool) -> None:
+    def __init__(self, layer: LinearMap, norm: BatchNorm, residual: bool) -> None:
         super().__init__()
-        layer = conv._linear()
-        assert layer is not None
         weight = layer.weight if layer.weight.dim() == 3 else layer.weight.unsqueeze(0)
         own, difference = weight.chunk(2, dim=-1)
         scale, shift = norm.scale_and_shift(layer.bias)

@@ -28,7 +28,7 @@ from mgic_geo.export.check import (
 from mgic_geo.export.metadata import ExportInfo
 from mgic_geo.export.runtime import SUFFIXES, ExportedModel, load_exported
 from mgic_geo.io import atomic_write, full_disk_as_data_error
-from mgic_geo.models import WeightsInfo
+from mgic_geo.models import PointClassifier, PointPyramid, WeightsInfo
 
 FORMATS = {name: suffix for suffix, name in SUFFIXES.items()}
 """The formats, and how their files end."""
@@ -135,6 +135,11 @@ def export(
         raise ExportError(f"int8 is for {', '.join(quantize.FORMATS)}, not for {name}")
     if quantized and samples is None:
         raise ExportError("int8 is calibrated on samples: give some that are like the real inputs")
+    if isinstance(model, PointClassifier | PointPyramid) and model.in_channels:
+        raise ExportError(
+            f"in_channels = {model.in_channels}: point networks with features beside the "
+            "coordinates are not exported; use them in torch, or train one without"
+        )
     model.eval()
     about = _describe(model, name, info)
     size = about.shape[1] if about.data == "clouds" and about.shape[1] else about.num_points
@@ -216,7 +221,7 @@ def _describe(model: nn.Module, engine: str, info: WeightsInfo | None) -> Export
 
 
 def _task(model: nn.Module) -> str:
-    from mgic_geo.models import LRASPP, FusionClassifier, PointClassifier, PointPyramid
+    from mgic_geo.models import LRASPP, FusionClassifier
 
     points = dict.fromkeys((PointClassifier, PointPyramid), "points")
     kinds = {**points, FusionClassifier: "fusion", LRASPP: "segmentation"}

@@ -1,5 +1,6 @@
 """Neighbourhood graphs of point clouds and the differential operators on them."""
 
+from mgic_geo.graph.fps import fps
 from mgic_geo.graph.grids import Grid, make_grids, scattered_keys
 from mgic_geo.graph.knn import available_backends, knn, knn_graph, radius, radius_graph
 from mgic_geo.graph.neighborhoods import Neighborhoods
@@ -11,6 +12,7 @@ __all__ = [
     "Neighborhoods",
     "available_backends",
     "differential_operators",
+    "fps",
     "knn",
     "knn_graph",
     "make_grids",

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import warnings
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from mgic_geo.kernels.dispatch import is_readable, runs_plain
-from mgic_geo.kernels.neighbors import available_backends, neighbor_table
+from mgic_geo.kernels.neighbors import TooFewPoints, available_backends, neighbor_table
 
 __all__ = ["available_backends", "knn", "knn_graph", "radius", "radius_graph"]
+
+
+class FlowError(ValueError, AssertionError):
+    """A ``flow`` that does not exist; for PyG that is an ``AssertionError``."""
 
 
 def knn(
@@ -19,9 +26,10 @@ def knn(
     batch_x: Tensor | None = None,
     batch_y: Tensor | None = None,
     cosine: bool = False,
-    num_workers: int | None = None,
+    num_workers: int | None = 1,
     batch_size: int | None = None,
     backend: str = "auto",
+    strict: bool = False,
 ) -> Tensor:
     """For every point of ``y`` its ``k`` nearest points of ``x`` in the same cloud.
 
@@ -34,23 +42,27 @@ def knn(
         batch_x: Cloud of each reference point, sorted, ``[N]``.
         batch_y: Cloud of each query point, sorted, ``[M]``.
         cosine: Use the cosine distance.
-        num_workers: Threads of the search on the CPU, by default as many as torch has.
+        num_workers: Threads of the search on the CPU; None for as many as torch has.
         batch_size: Number of clouds, where the last ones may be empty.
         backend: One of :func:`available_backends`, or ``"auto"``. On the CPU up to 8 dimensions
             that is our own KD-tree (``"compiled"``, with Numba); then pyg-lib, torch-cluster,
             SciPy's KD-tree (``"kdtree"``, as above), all distances in chunks (``"dense"``).
+        strict: Refuse clouds of fewer than ``k`` points, all of which are neighbours otherwise.
 
     Returns:
-        int64 ``[2, M * k]``: row 0 indexes ``y``, row 1 indexes ``x``, nearest first.
+        int64 ``[2, E]``, :math:`E = M k` where all clouds have ``k`` points or more: row 0 indexes
+        ``y``, row 1 indexes ``x``, nearest first.
 
     Raises:
-        DataError: A cloud has fewer than ``k`` points, or a coordinate is not finite.
+        DataError: A coordinate is not finite, or with ``strict`` a cloud has too few points.
     """
-    table = neighbor_table(
-        x, y, k, batch_x, batch_y, _clouds(batch_size, batch_x, batch_y), cosine=cosine,
-        workers=_threads(num_workers), backend=backend,
-    )  # fmt: skip
-    return _pairs(table, nodes_first=True)
+    if torch.jit.is_scripting():
+        return _scripted(x, y, k, math.inf, batch_x, batch_y, batch_size, False, cosine, True)
+    else:
+        clouds = _clouds(batch_size, batch_x, batch_y)
+        return _nearest(
+            x, y, k, batch_x, batch_y, clouds, False, cosine, num_workers, backend, strict, True
+        )
 
 
 def knn_graph(
@@ -60,9 +72,10 @@ def knn_graph(
     loop: bool = False,
     flow: str = "source_to_target",
     cosine: bool = False,
-    num_workers: int | None = None,
+    num_workers: int | None = 1,
     batch_size: int | None = None,
     backend: str = "auto",
+    strict: bool = False,
 ) -> Tensor:
     """The graph of the ``k`` nearest neighbours inside each cloud.
 
@@ -78,22 +91,26 @@ def knn_graph(
         flow: With ``"source_to_target"``, row 0 holds the neighbours and row 1 the nodes; with
             ``"target_to_source"`` the rows change places.
         cosine: Use the cosine distance.
-        num_workers: Threads of the search on the CPU, by default as many as torch has.
+        num_workers: As in :func:`knn`.
         batch_size: Number of clouds, where the last ones may be empty.
         backend: As in :func:`knn`.
+        strict: Refuse clouds where a point has fewer than ``k`` neighbours.
 
     Returns:
-        edge_index, int64 ``[2, N * k]``.
+        edge_index, int64 ``[2, E]``, :math:`E = N k` where all clouds have enough points.
 
     Raises:
-        DataError: A cloud has too few points for ``k``, or a coordinate is not finite.
+        DataError: A coordinate is not finite, or with ``strict`` a cloud has too few points.
     """
-    x, batch, clouds = _one_graph(x, batch, batch_size, flow)
-    table = neighbor_table(
-        x, x, k, batch, batch, clouds, own=not loop, cosine=cosine,
-        workers=_threads(num_workers), backend=backend,
-    )  # fmt: skip
-    return _pairs(table, nodes_first=flow == "target_to_source")
+    if torch.jit.is_scripting():
+        nodes_first = flow == "target_to_source"
+        return _scripted(x, x, k, math.inf, batch, batch, batch_size, not loop, cosine, nodes_first)
+    else:
+        x, batch, clouds = _one_graph(x, batch, batch_size, flow)
+        return _nearest(
+            x, x, k, batch, batch, clouds, not loop, cosine, num_workers, backend, strict,
+            flow == "target_to_source",
+        )  # fmt: skip
 
 
 def radius(
@@ -102,8 +119,8 @@ def radius(
     r: float,
     batch_x: Tensor | None = None,
     batch_y: Tensor | None = None,
-    max_num_neighbors: int = 32,
-    num_workers: int | None = None,
+    max_num_neighbors: int | None = 32,
+    num_workers: int | None = 1,
     batch_size: int | None = None,
     backend: str = "auto",
 ) -> Tensor:
@@ -118,7 +135,7 @@ def radius(
         r: Radius, in the unit of the points.
         batch_x: Cloud of each reference point, sorted, ``[N]``.
         batch_y: Cloud of each query point, sorted, ``[M]``.
-        max_num_neighbors: Most neighbours of a point.
+        max_num_neighbors: Most neighbours of a point; None for all of them.
         num_workers: As in :func:`knn`.
         batch_size: As in :func:`knn`.
         backend: As in :func:`knn`.
@@ -129,11 +146,14 @@ def radius(
     Raises:
         DataError: A coordinate is not finite.
     """
-    table = neighbor_table(
-        x, y, max_num_neighbors, batch_x, batch_y, _clouds(batch_size, batch_x, batch_y), r,
-        workers=_threads(num_workers), backend=backend,
-    )  # fmt: skip
-    return _those_there(table, nodes_first=True)
+    if torch.jit.is_scripting():
+        most = x.size(0) if max_num_neighbors is None else max_num_neighbors
+        return _scripted(x, y, most, r, batch_x, batch_y, batch_size, False, False, True)
+    else:
+        clouds = _clouds(batch_size, batch_x, batch_y)
+        return _within(
+            x, y, r, batch_x, batch_y, clouds, False, max_num_neighbors, num_workers, backend, True
+        )
 
 
 def radius_graph(
@@ -141,9 +161,9 @@ def radius_graph(
     r: float,
     batch: Tensor | None = None,
     loop: bool = False,
-    max_num_neighbors: int = 32,
+    max_num_neighbors: int | None = 32,
     flow: str = "source_to_target",
-    num_workers: int | None = None,
+    num_workers: int | None = 1,
     batch_size: int | None = None,
     backend: str = "auto",
 ) -> Tensor:
@@ -156,7 +176,7 @@ def radius_graph(
         r: Radius, in the unit of the points.
         batch: Cloud of each point, sorted, ``[N]``.
         loop: Count a point among its own neighbours.
-        max_num_neighbors: Most neighbours of a point.
+        max_num_neighbors: Most neighbours of a point; None for all of them.
         flow: As in :func:`knn_graph`.
         num_workers: As in :func:`knn`.
         batch_size: As in :func:`knn`.
@@ -168,12 +188,89 @@ def radius_graph(
     Raises:
         DataError: A coordinate is not finite.
     """
-    x, batch, clouds = _one_graph(x, batch, batch_size, flow)
-    table = neighbor_table(
-        x, x, max_num_neighbors, batch, batch, clouds, r, not loop,
-        workers=_threads(num_workers), backend=backend,
-    )  # fmt: skip
-    return _those_there(table, nodes_first=flow == "target_to_source")
+    if torch.jit.is_scripting():
+        nodes_first = flow == "target_to_source"
+        most = x.size(0) if max_num_neighbors is None else max_num_neighbors
+        return _scripted(x, x, most, r, batch, batch, batch_size, not loop, False, nodes_first)
+    else:
+        x, batch, clouds = _one_graph(x, batch, batch_size, flow)
+        return _within(
+            x, x, r, batch, batch, clouds, not loop, max_num_neighbors, num_workers, backend,
+            flow == "target_to_source",
+        )  # fmt: skip
+
+
+def _nearest(
+    x: Tensor,
+    y: Tensor,
+    k: int,
+    batch_x: Tensor | None,
+    batch_y: Tensor | None,
+    clouds: int,
+    own: bool,
+    cosine: bool,
+    num_workers: int | None,
+    backend: str,
+    strict: bool,
+    nodes_first: bool,
+) -> Tensor:
+    """The edges to the ``k`` nearest points, or to all where there are fewer."""
+    rest = {"own": own, "cosine": cosine, "workers": _threads(num_workers), "backend": backend}
+    try:
+        table = neighbor_table(x, y, k, batch_x, batch_y, clouds, **rest)
+    except TooFewPoints:
+        if strict:
+            raise
+        table = neighbor_table(x, y, k, batch_x, batch_y, clouds, math.inf, **rest)
+        return _those_there(table, nodes_first)
+    return _pairs(table, nodes_first)
+
+
+def _within(
+    x: Tensor,
+    y: Tensor,
+    r: float,
+    batch_x: Tensor | None,
+    batch_y: Tensor | None,
+    clouds: int,
+    own: bool,
+    most: int | None,
+    num_workers: int | None,
+    backend: str,
+    nodes_first: bool,
+) -> Tensor:
+    """The edges to the points within ``r``, at most ``most`` of a node."""
+    width = min(32, x.size(0)) if most is None else most
+    while True:
+        table = neighbor_table(
+            x, y, max(width, 1) if most is None else width, batch_x, batch_y, clouds, r, own,
+            workers=_threads(num_workers), backend=backend,
+        )  # fmt: skip
+        if most is not None or width >= x.size(0) or not bool((table[:, -1] >= 0).any()):
+            return _those_there(table, nodes_first)
+        width = min(4 * width, x.size(0))  # some node may have more
+
+
+def _scripted(
+    x: Tensor,
+    y: Tensor,
+    k: int,
+    r: float,
+    batch_x: Tensor | None,
+    batch_y: Tensor | None,
+    batch_size: int | None,
+    own: bool,
+    cosine: bool,
+    nodes_first: bool,
+) -> Tensor:
+    """All of it in TorchScript's language, which knows the registered operator alone."""
+    clouds = 1
+    if batch_size is not None and (batch_x is not None or batch_y is not None):
+        clouds = max(batch_size, 1)
+    table = torch.ops.mgic_geo.neighbor_table(x, y, k, batch_x, batch_y, clouds, r, own, cosine)
+    nodes = torch.arange(table.size(0), device=table.device).unsqueeze(-1).expand_as(table)
+    edges = torch.stack([nodes, table] if nodes_first else [table, nodes]).flatten(1)
+    return edges[:, (table >= 0).flatten()]
 
 
 def _one_graph(
@@ -181,7 +278,10 @@ def _one_graph(
 ) -> tuple[Tensor, Tensor | None, int]:
     """Points ``[N, D]``, the cloud of each, and how many clouds there are."""
     if flow not in ("source_to_target", "target_to_source"):
-        raise ValueError(f"flow = {flow!r}: use 'source_to_target' or 'target_to_source'")
+        raise FlowError(f"flow = {flow!r}: use 'source_to_target' or 'target_to_source'")
+    if batch is not None and batch.device != x.device:
+        warnings.warn(f"batch lies on {batch.device}, x on {x.device}: copied", stacklevel=3)
+        batch = batch.to(x.device)
     if x.dim() == 3:
         return x.flatten(0, 1), None, x.size(0)
     return x, batch, _clouds(batch_size, batch)

@@ -12,15 +12,13 @@ from mgic_geo.graph.neighborhoods import Neighborhoods
 from mgic_geo.kernels import derivative_operators
 from mgic_geo.kernels.derivatives import FITS
 
-AXES = 3
-
 
 class DifferentialOperators(NamedTuple):
-    r"""Three first and three second directional derivatives, linear in the features.
+    r"""First and second directional derivatives, one of each along an axis, linear in the features.
 
     Those of ``fit="average"``: on the edges from neighbour :math:`j` to node :math:`i`, with
     :math:`u_{ij} = p_j - p_i`, :math:`\hat u = u / \lVert u \rVert` and
-    :math:`a \in \{x, y, z\}`,
+    each of the :math:`d` axes :math:`a`,
 
     .. math::
         (G_a f)_i = \frac{1}{|N(i)|} \sum_j \hat u_{ij,a} \, (f_j - f_i), \qquad
@@ -29,9 +27,11 @@ class DifferentialOperators(NamedTuple):
     :math:`G_a` is the averaged derivative along the edges times their length; the :math:`L_a` sum
     up to the graph Laplacian :math:`\frac{1}{|N(i)|} \sum_j (f_j - f_i)`. Neither has a unit: both
     are the same for a cloud and its scaled or shifted copy, and their rows are bounded by 2, so
-    that depth does not amplify outliers. After `"DiffGCN: Graph Convolutional Networks via
-    Differential Operators and Algebraic Multigrid Pooling" <https://arxiv.org/abs/2006.04115>`_,
-    without its division by the distance. For those of ``fit="least_squares"`` see
+    that depth does not amplify outliers. Where the points turn by :math:`R`, the gradient turns
+    with them, :math:`G' f = R\,(G f)`; of the :math:`L_a` only the sum stays the same. After
+    `"DiffGCN: Graph Convolutional Networks via Differential Operators and Algebraic Multigrid
+    Pooling" <https://arxiv.org/abs/2006.04115>`_, without its division by the distance. For those
+    of ``fit="least_squares"`` see
     :func:`~mgic_geo.kernels.derivatives.least_squares.least_squares_derivatives`.
 
     Built once for a graph by :func:`differential_operators` and shared by all layers and grids; the
@@ -41,7 +41,8 @@ class DifferentialOperators(NamedTuple):
         rowptr: First entry of each node, int32 ``[N + 1]``; a node's entries are its neighbours
             and, last, itself.
         col: Column of each entry, int32 ``[E + N]``.
-        weight: The six weights of each entry, ``[E + N, 6]``: ``G_x, G_y, G_z, L_x, L_y, L_z``.
+        weight: The weights of each entry, ``[E + N, 2 d]``, in space
+            ``G_x, G_y, G_z, L_x, L_y, L_z``.
         rowptr_t: Row pointers of the transposed operators.
         col_t: Columns of the transposed operators.
         weight_t: Weights of the transposed operators.
@@ -57,6 +58,11 @@ class DifferentialOperators(NamedTuple):
     @property
     def num_nodes(self) -> int:
         return self.rowptr.size(0) - 1
+
+    @property
+    def dims(self) -> int:
+        """Dimensions :math:`d` of the positions."""
+        return self.weight.size(1) // 2
 
     def to(self, *args: Any, **kwargs: Any) -> DifferentialOperators:
         """Moves or converts as ``Tensor.to``; a new type changes the weights alone."""
@@ -75,7 +81,7 @@ def differential_operators(
     alike.
 
     Args:
-        pos: Positions ``[N, 3]``.
+        pos: Positions ``[N, d]`` in any number of dimensions.
         edge_index: int64 ``[2, E]``, row 0 the neighbours, row 1 the nodes, or its
             :class:`Neighborhoods`. Edges from a node to itself carry no derivative.
         fit: ``"average"``, means along the edges, or ``"least_squares"``, derivatives of a plane
@@ -84,8 +90,8 @@ def differential_operators(
     Raises:
         DataError: Positions are not finite, or all of them coincide; the graph names other nodes.
     """
-    if pos.dim() != 2 or pos.size(1) != AXES:
-        raise ValueError(f"pos must be [N, 3], got {list(pos.shape)}")
+    if pos.dim() != 2 or not pos.size(1):
+        raise ValueError(f"pos must be [N, d], got {list(pos.shape)}")
     check_fit(fit)
     graph = (
         edge_index

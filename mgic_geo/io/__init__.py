@@ -3,6 +3,7 @@
 from mgic_geo.io.atomic import atomic_write, full_disk_as_data_error, remove_leftovers
 from mgic_geo.io.cloud import PointCloud, check_cloud
 from mgic_geo.io.clouds import Clouds, load_clouds_npz
+from mgic_geo.io.features import FEATURES, parse_features
 from mgic_geo.io.hdf5 import load_clouds_h5
 from mgic_geo.io.lock import file_lock
 from mgic_geo.io.mesh import Mesh
@@ -11,6 +12,7 @@ from mgic_geo.io.pcd import read_pcd
 from mgic_geo.io.shape import SHAPE_SUFFIXES, as_shape, read_cloud_or_mesh, read_shape, shape_suffix
 
 __all__ = [
+    "FEATURES",
     "SHAPE_SUFFIXES",
     "Clouds",
     "Mesh",
@@ -22,6 +24,7 @@ __all__ = [
     "full_disk_as_data_error",
     "load_clouds_h5",
     "load_clouds_npz",
+    "parse_features",
     "read_cloud_or_mesh",
     "read_off",
     "read_pcd",

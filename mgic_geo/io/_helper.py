@@ -30,6 +30,7 @@ def read_las(data: bytes) -> Arrays:
     found = {"points": _columns(cloud, ("x", "y", "z"))}
     if {"red", "green", "blue"} <= set(cloud.point_format.dimension_names):
         found["colors"] = _columns(cloud, ("red", "green", "blue"))
+    found["intensity"] = _columns(cloud, ("intensity",))
     return found
 
 

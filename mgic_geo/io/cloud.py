@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -26,18 +26,22 @@ class PointCloud:
         points: Positions, float64 ``[N, 3]``.
         normals: Normals as they are in the file, float64 ``[N, 3]``, if it has them.
         colors: Red, green and blue in [0, 1], float64 ``[N, 3]``, if it has them.
+        intensity: Strength of the return in [0, 1], float64 ``[N, 1]``, if it has it.
+        left_out: Points that :meth:`check` has left out.
     """
 
     points: NDArray[np.float64]
     normals: NDArray[np.float64] | None = None
     colors: NDArray[np.float64] | None = None
+    intensity: NDArray[np.float64] | None = None
+    left_out: int = 0
 
     def __len__(self) -> int:
         return len(self.points)
 
     def take(self, index: NDArray[Any]) -> PointCloud:
         """The points of an index or a mask, with what belongs to them."""
-        parts = (self.points, self.normals, self.colors)
+        parts = (self.points, self.normals, self.colors, self.intensity)
         return PointCloud(*(None if part is None else part[index] for part in parts))  # type: ignore[arg-type]
 
     def check(self, name: str | os.PathLike[str], on_nan: OnNan = "raise") -> PointCloud:
@@ -65,7 +69,7 @@ class PointCloud:
                 "and are left out",
                 stacklevel=2,
             )
-            return self.take(finite).check(name)
+            return replace(self.take(finite), left_out=left_out).check(name)
         check_finite(points, name, "points")
         if len(points) > 1 and (points == points[0]).all():
             raise DataError(f"{name}: all {len(points)} points are the same; this is not a shape")
@@ -118,6 +122,7 @@ def _no_cloud(points: NDArray[Any], name: str | os.PathLike[str]) -> DataError:
 _POSITIONS = (("x", "y", "z"),)
 _NORMALS = (("nx", "ny", "nz"), ("normal_x", "normal_y", "normal_z"))
 _COLORS = (("red", "green", "blue"), ("r", "g", "b"))
+_INTENSITY = (("intensity",), ("scalar_intensity",), ("reflectance",))
 
 
 def cloud_of_fields(
@@ -144,12 +149,14 @@ def cloud_of_fields(
 
     points = take(_POSITIONS)
     if points is None:
-        raise DataError(f"{name}: no fields x, y and z; it has {', '.join(names)}")
-    return PointCloud(points, take(_NORMALS), unit_colors(take(_COLORS)))
+        shown = ", ".join(own if own.isprintable() else ascii(own) for own in names)
+        raise DataError(f"{name}: no fields x, y and z; it has {shown}")
+    colors, intensity = (unit_colors(take(choices)) for choices in (_COLORS, _INTENSITY))
+    return PointCloud(points, take(_NORMALS), colors, intensity)
 
 
 def unit_colors(colors: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
-    """Colours of 8 or 16 bits, or in [0, 1] already, as numbers in [0, 1]."""
+    """Colours or intensities of 8 or 16 bits, or in [0, 1] already, as numbers in [0, 1]."""
     if colors is None or not colors.size:
         return colors
     top = float(np.nanmax(colors)) if not np.isnan(colors).all() else 1.0

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mgic_geo.errors import DataError
 from mgic_geo.io.arrays import open_npz
+from mgic_geo.io.cloud import unit_colors
+from mgic_geo.io.features import FEATURES
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +25,8 @@ class Clouds:
         classes: Class names.
         name: Name of each cloud.
         split: ``"train"`` or ``"test"`` for each cloud, or :obj:`None` where the file does not say.
+        features: What the points have beside their coordinates, by the names of
+            :data:`~mgic_geo.io.FEATURES`, float32 ``[M, n, 3]`` or ``[M, n, 1]``.
     """
 
     points: NDArray[np.float32]
@@ -30,6 +34,7 @@ class Clouds:
     classes: tuple[str, ...]
     name: tuple[str, ...]
     split: tuple[str, ...] | None = None
+    features: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.points)
@@ -40,7 +45,8 @@ def load_clouds_npz(path: str | os.PathLike[str]) -> Clouds:
 
     Args:
         path: NPZ with ``points`` ``[M, n, 3]``, ``label`` ``[M]`` and ``classes`` (names), and, if
-            it likes, ``name`` ``[M]`` and ``split`` ``[M]`` of ``"train"`` and ``"test"``.
+            it likes, ``name`` ``[M]`` and ``split`` ``[M]`` of ``"train"`` and ``"test"``; and
+            ``normals`` and ``colors`` ``[M, n, 3]`` and ``intensity`` ``[M, n, 1]``.
 
     Raises:
         DataError: Keys, shapes, labels or coordinates are not as they should be.
@@ -55,7 +61,8 @@ def load_clouds_npz(path: str | os.PathLike[str]) -> Clouds:
             )
         points, label = arrays["points"], arrays["label"]
         texts = {key: _texts(arrays[key], key, path) for key in _TEXTS if key in arrays.files}
-    return checked_clouds(points, label, texts, path)
+        beside = {key: arrays[key] for key in FEATURES if key in arrays.files}
+    return checked_clouds(points, label, texts, path, beside)
 
 
 def checked_clouds(
@@ -63,6 +70,7 @@ def checked_clouds(
     label: NDArray,
     texts: Mapping[str, tuple[str, ...]],
     path: str | os.PathLike[str],
+    features: Mapping[str, NDArray] | None = None,
 ) -> Clouds:
     """The data set of these arrays, where they fit each other.
 
@@ -71,6 +79,7 @@ def checked_clouds(
         label: ``[M]``.
         texts: ``classes``, and, if they are known, ``name`` and ``split`` of each cloud.
         path: What the message calls it.
+        features: As in :class:`Clouds`.
 
     Raises:
         DataError: Shapes, labels or coordinates are not as they should be.
@@ -103,7 +112,26 @@ def checked_clouds(
             f"{path}: {len(bad)} of {len(points)} clouds have NaN or infinite coordinates, "
             f"the first is {names[bad[0]]}; leave them out"
         )
-    return Clouds(points, label.astype(np.int64), classes, names, texts.get("split"))
+    beside = {
+        key: _feature(key, values, points.shape[:2], path)
+        for key, values in (features or {}).items()
+    }
+    return Clouds(points, label.astype(np.int64), classes, names, texts.get("split"), beside)
+
+
+def _feature(
+    key: str, values: NDArray, shape: tuple[int, ...], path: str | os.PathLike[str]
+) -> NDArray[np.float32]:
+    """A feature of all points in [0, 1] or of unit length."""
+    if values.shape == shape and FEATURES[key] == 1:
+        values = values[..., None]
+    if values.shape != (*shape, FEATURES[key]) or values.dtype.kind not in "fiu":
+        raise _wrong(path, key, f"numbers of shape {[*shape, FEATURES[key]]}", values)
+    if key == "normals":
+        return values.astype(np.float32)
+    scaled = unit_colors(values.astype(np.float64))
+    assert scaled is not None
+    return scaled.astype(np.float32)
 
 
 _TEXTS = ("classes", "name", "split")

@@ -39,7 +39,8 @@ def parse_hdf5(data: bytes, path: str | os.PathLike[str]) -> PointCloud:
 def load_clouds_h5(path: str | os.PathLike[str], split: str | None = None) -> Clouds:
     """Reads a labelled set of clouds as ModelNet-40 and ScanObjectNN are laid out.
 
-    ``data`` holds the clouds ``[M, n, 3]`` and ``label`` their classes, ``[M]`` or ``[M, 1]``. The
+    ``data`` holds the clouds ``[M, n, 3]`` and ``label`` their classes, ``[M]`` or ``[M, 1]``;
+    ``normal`` ``[M, n, 3]``, if all files have it, their normals. The
     names of the classes stand in ``shape_names.txt`` beside the file, one a line; without it they
     are numbers.
 
@@ -58,16 +59,19 @@ def load_clouds_h5(path: str | os.PathLike[str], split: str | None = None) -> Cl
     if not files:
         raise DataError(f"{path}: no HDF5 files of the split {split!r} in it")
     parts = [_labelled(file) for file in files]
-    widths = {points.shape[1] for points, _ in parts}
+    widths = {points.shape[1] for points, _, _ in parts}
     if len(widths) > 1:
         raise DataError(f"{path}: clouds of {' and '.join(map(str, sorted(widths)))} points")
-    label = np.concatenate([part for _, part in parts])
+    label = np.concatenate([part for _, part, _ in parts])
+    normals = [part for _, _, part in parts if part is not None]
+    beside = {"normals": np.concatenate(normals)} if len(normals) == len(parts) else {}
     classes = _classes(files[0].parent, int(label.max()))
-    owners = [(file, i) for file, (_, own) in zip(files, parts) for i in range(len(own))]
+    owners = [(file, i) for file, (_, own, _) in zip(files, parts) for i in range(len(own))]
     names = tuple(f"{file.stem}_{i:05d}" for file, i in owners)
     splits = tuple(_split_of(file) for file, _ in owners)
     texts = {"classes": classes, "name": names, "split": splits}
-    return checked_clouds(np.concatenate([points for points, _ in parts]), label, texts, path)
+    points = np.concatenate([points for points, _, _ in parts])
+    return checked_clouds(points, label, texts, path, beside)
 
 
 def hdf5_files(path: str | os.PathLike[str], split: str | None = None) -> list[Path]:
@@ -94,7 +98,8 @@ def _classes(folder: Path, last: int) -> tuple[str, ...]:
     return tuple(str(number) for number in range(last + 1))
 
 
-def _labelled(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+def _labelled(path: Path) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+    """Clouds, their labels and their normals."""
     require("h5py", extra="mesh")
     data = path.read_bytes()
     with reading(path, "HDF5"):
@@ -110,7 +115,10 @@ def _labelled(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
         )
     if label.dtype.kind not in "iu" or label.size != len(points):
         raise DataError(f"{path}: 'label' must be {len(points)} integers, not {list(label.shape)}")
-    return points[:, :, :3], label.reshape(-1).astype(np.int64)
+    normals = found.get("normal")
+    points = points[:, :, :3]
+    fits = normals is not None and normals.shape == points.shape
+    return points, label.reshape(-1).astype(np.int64), normals if fits else None
 
 
 def _points(found: dict[str, NDArray[Any]]) -> NDArray[Any]:

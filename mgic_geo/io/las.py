@@ -11,4 +11,5 @@ from mgic_geo.io.cloud import PointCloud, unit_colors
 def parse_las(data: bytes, path: str | os.PathLike[str]) -> PointCloud:
     """The cloud of a LAS or LAZ file, in its own coordinates; not yet checked."""
     found = read_apart("las", data)
-    return PointCloud(found["points"], None, unit_colors(found.get("colors")))
+    colors, intensity = (unit_colors(found.get(name)) for name in ("colors", "intensity"))
+    return PointCloud(found["points"], None, colors, intensity)

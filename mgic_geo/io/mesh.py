@@ -18,10 +18,15 @@ class Mesh:
     Args:
         vertices: Coordinates, float64 ``[V, 3]``.
         faces: Vertex indices of each triangle, int64 ``[F, 3]``.
+        normals: Normals at the vertices as they are in the file, float64 ``[V, 3]``, if it has
+            them.
+        colors: Red, green and blue in [0, 1] at the vertices, float64 ``[V, 3]``, if it has them.
     """
 
     vertices: NDArray[np.float64]
     faces: NDArray[np.int64]
+    normals: NDArray[np.float64] | None = None
+    colors: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "vertices", np.asarray(self.vertices, np.float64).reshape(-1, 3))

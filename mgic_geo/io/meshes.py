@@ -41,6 +41,7 @@ def parse_with_trimesh(data: bytes, path: str | os.PathLike[str], kind: str) -> 
     )
     try:  # from memory: no texture or material file beside it is looked for
         scene = trimesh.load_scene(io.BytesIO(data), file_type=kind, process=False)
+        attributes = _attributes(scene)  # before anything computes normals of its own
         parts: list[Any] = scene.dump(concatenate=False)
         vertices, faces, offset = [], [], 0
         for part in parts:
@@ -56,12 +57,46 @@ def parse_with_trimesh(data: bytes, path: str | os.PathLike[str], kind: str) -> 
     if kind == "obj" and len(triangles) and triangles.max() >= len(points):
         _name_bad_line(data, path)  # a vertex that is none was left out
     if not len(points) or len(triangles) or kind == "stl":
-        return Mesh(points, triangles)
+        return Mesh(points, triangles, *(_of_all(part, len(points)) for part in attributes))
     raw = parts[0].metadata.get("_ply_raw", {}).get("vertex", {}).get("data")
     table = _columns(raw)
     if len(parts) == 1 and {"x", "y", "z"} <= set(table):
         return cloud_of_fields(list(table), table.__getitem__, path)
     return PointCloud(points)
+
+
+def _attributes(scene: Any) -> tuple[list[NDArray[np.float64] | None], ...]:
+    """Normals and colours of the vertices of each part, None where the file has none."""
+    normals: list[NDArray[np.float64] | None] = []
+    colors: list[NDArray[np.float64] | None] = []
+    for node in scene.graph.nodes_geometry:
+        placed, name = scene.graph[node]
+        part = scene.geometry[name]
+        if not hasattr(part, "faces"):  # a cloud or a path
+            normals.append(None)
+            colors.append(None)
+            continue
+        # trimesh computes normals where they are asked for; those of the file are there already
+        if "vertex_normals" in getattr(part, "_cache", ()):
+            own = np.asarray(part.vertex_normals, np.float64)
+            normals.append(own @ np.linalg.pinv(placed[:3, :3]))
+        else:
+            normals.append(None)
+        visual = getattr(part, "visual", None)
+        if getattr(visual, "kind", None) == "vertex":
+            assert visual is not None
+            colors.append(np.asarray(visual.vertex_colors, np.float64)[:, :3] / 255.0)
+        else:
+            colors.append(None)
+    return normals, colors
+
+
+def _of_all(parts: list[NDArray[np.float64] | None], count: int) -> NDArray[np.float64] | None:
+    """The values of all vertices, None where a part has none."""
+    known = [part for part in parts if part is not None]
+    if not known or len(known) < len(parts) or sum(map(len, known)) != count:
+        return None
+    return np.concatenate(known)
 
 
 def _as_it_is(data: bytes, path: str | os.PathLike[str]) -> bytes:

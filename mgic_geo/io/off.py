@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mgic_geo.errors import DataError
 from mgic_geo.io.atomic import atomic_write
+from mgic_geo.io.cloud import unit_colors
 from mgic_geo.io.mesh import Mesh, fan_triangles
 
 _HEADER = re.compile(rb"(?P<prefix>(?:ST)?C?N?4?n?)OFF(?=[\s\d]|$)(?P<binary>[ \t]+BINARY\b)?")
@@ -26,7 +27,7 @@ def read_off(path: str | os.PathLike[str]) -> Mesh:
     Understood besides the plain form: counts on the header's line, with or without a space
     (``OFF490 518 0``), comments, blank lines, CRLF, polygons of any size (cut into fans of
     triangles), colours behind faces or vertices, and the headers ``COFF``, ``NOFF``, ``CNOFF`` and
-    ``STOFF``, whose extra numbers are ignored.
+    ``STOFF``. Normals and colours of vertices are kept, those of faces are not.
 
     Args:
         path: The file.
@@ -64,7 +65,7 @@ def parse_off(data: bytes, path: str | os.PathLike[str]) -> Mesh:
     body = data[counts.end() :]
     try:
         mesh = None if header["prefix"] else _uniform(_numbers(body), num_vertices, num_faces)
-        mesh = mesh or _any_form(body, num_vertices, num_faces, plain=not header["prefix"])
+        mesh = mesh or _any_form(body, num_vertices, num_faces, header["prefix"].decode())
     except (ValueError, OverflowError) as error:
         raise DataError(f"{path}: not a readable OFF file: {error}") from None
     return mesh
@@ -101,12 +102,14 @@ def _uniform(values: NDArray[np.float64], num_vertices: int, num_faces: int) -> 
     return Mesh(vertices, indices)
 
 
-def _any_form(body: bytes, num_vertices: int, num_faces: int, plain: bool) -> Mesh:
+def _any_form(body: bytes, num_vertices: int, num_faces: int, prefix: str) -> Mesh:
+    normals = colors = None
     lines = [line for line in body.splitlines() if line and not line.isspace()]
     if len(lines) >= num_vertices + num_faces:
         vertices = _first_columns(lines[:num_vertices])
+        normals, colors = _attributes(lines[:num_vertices], prefix)
         polygons = [_polygon(line) for line in lines[num_vertices : num_vertices + num_faces]]
-    elif plain:  # not one item a line: a stream of numbers, which leaves no room for colours
+    elif not prefix:  # not one item a line: a stream of numbers, which leaves no room for colours
         values = _numbers(body)
         vertices, polygons = values[: 3 * num_vertices], []
         stream, at = _integers(values[3 * num_vertices :]).tolist(), 0
@@ -125,7 +128,26 @@ def _any_form(body: bytes, num_vertices: int, num_faces: int, plain: bool) -> Me
         )
     sizes = [len(polygon) for polygon in polygons]
     corners = np.fromiter(chain.from_iterable(polygons), np.int64, sum(sizes))
-    return Mesh(vertices, fan_triangles(corners, sizes))
+    return Mesh(vertices, fan_triangles(corners, sizes), normals, colors)
+
+
+def _attributes(
+    lines: list[bytes], prefix: str
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    """Normals and colours behind the coordinates of all vertices; None where they are not."""
+    rows = [line.split()[3:] for line in lines]
+    width = min(map(len, rows))
+    if width < 3:
+        return None, None
+    first = 3 if "N" in prefix else 0
+    # plain OFF of MeshLab and others has colours as COFF has, of 3 or 4 numbers
+    colored = width >= first + 3 and ("C" in prefix or (not prefix and width in (3, 4)))
+    try:
+        table = np.array([row[:width] for row in rows], dtype="S").astype(np.float64)
+    except ValueError:
+        return None, None
+    normals = table[:, :3] if first else None
+    return normals, unit_colors(table[:, first : first + 3]) if colored else None
 
 
 def _first_columns(lines: list[bytes]) -> NDArray[np.float64]:

@@ -61,7 +61,7 @@ def shape_suffix(path: str | os.PathLike[str]) -> str:
 
 
 def read_shape(path: str | os.PathLike[str], on_nan: OnNan = "drop") -> Mesh | PointCloud:
-    """Reads a shape by the suffix of its file, with the normals and colours of a cloud.
+    """Reads a shape by the suffix of its file, with its normals, colours and intensities.
 
     ``.off``, ``.stl``, ``.glb`` and ``.gltf`` are meshes, ``.ply`` and ``.obj`` are meshes if they
     have faces and clouds otherwise. ``.pcd``, ``.npy``, ``.npz``, ``.xyz``, ``.txt``, ``.csv``,
@@ -143,20 +143,42 @@ def as_shape(shape: Any, on_nan: OnNan = "drop", name: str = "shape") -> Mesh | 
     if isinstance(shape, Mesh | PointCloud):
         found: Mesh | PointCloud = shape
     elif pos is not None:  # Data of PyG
-        face, normals = _numbers(shape, "face"), _numbers(shape, "normal")
-        found = PointCloud(pos, normals) if face is None else Mesh(pos, face.T.astype(np.int64))
+        face = _numbers(shape, "face")
+        parts = [_rows(_numbers(shape, key), len(pos)) for key in ("normal", "color")]
+        found = (
+            PointCloud(pos, parts[0], parts[1])
+            if face is None
+            else Mesh(pos, face.T.astype(np.int64), *parts)
+        )
     elif points is not None:  # PointCloud of Open3D, whose attributes are empty where there is none
-        normals, colors = (_numbers(shape, key) for key in ("normals", "colors"))
-        found = PointCloud(points, *(
-            None if part is None or len(part) != len(points) else part for part in (normals, colors)
-        ))  # fmt: skip
+        parts = [_rows(_numbers(shape, key), len(points)) for key in ("normals", "colors")]
+        found = PointCloud(points, parts[0], parts[1])
     elif vertices is not None:
         faces = _numbers(shape, "faces")
         faces = _numbers(shape, "triangles") if faces is None else faces  # of Open3D
-        found = Mesh(vertices, np.asarray(() if faces is None else faces, np.int64))
+        corners = np.asarray(() if faces is None else faces, np.int64)
+        found = Mesh(vertices, corners, *_vertex_attributes(shape, len(vertices)))
     else:
         found = cloud_of_array(_array(shape), name)
     return found.check(name) if isinstance(found, Mesh) else found.check(name, on_nan)
+
+
+def _rows(values: NDArray[np.float64] | None, count: int) -> NDArray[np.float64] | None:
+    """Three values for each of ``count`` points, or None: Open3D has empty ones for none."""
+    return None if values is None or values.shape != (count, 3) else values
+
+
+def _vertex_attributes(shape: Any, count: int) -> list[NDArray[np.float64] | None]:
+    """Normals and colours of the vertices of a mesh of Open3D or trimesh."""
+    visual = getattr(shape, "visual", None)
+    if visual is None:  # Open3D
+        found = (_numbers(shape, key) for key in ("vertex_normals", "vertex_colors"))
+        return [_rows(part, count) for part in found]
+    given = "vertex_normals" in getattr(shape, "_cache", ())  # trimesh computes them otherwise
+    colors = None
+    if getattr(visual, "kind", None) == "vertex":
+        colors = _array(visual.vertex_colors).astype(np.float64)[:, :3] / 255.0
+    return [_rows(_numbers(shape, "vertex_normals") if given else None, count), colors]
 
 
 def _numbers(shape: Any, key: str) -> NDArray[np.float64] | None:

@@ -54,7 +54,7 @@ def parse_text(data: bytes, path: str | os.PathLike[str]) -> PointCloud:
         table = _table(numbered, width, path)
         return cloud_of_fields(lower, lambda name: table[:, lower.index(name)], path)
     table = _table(numbered, width if width in (6, 7) else 3, path)
-    return PointCloud(table[:, :3], _normals(table), _colors(table))
+    return PointCloud(table[:, :3], _normals(table), _colors(table), _intensity(table))
 
 
 def looks_like_points(head: bytes) -> bool:
@@ -101,6 +101,15 @@ def _normals(table: NDArray[np.float64]) -> NDArray[np.float64] | None:
     with np.errstate(over="ignore", invalid="ignore"):
         unit = np.abs(np.linalg.norm(normals, axis=1) - 1.0) < 1e-2
     return normals if unit.all() else None
+
+
+def _intensity(table: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """The fourth column of PTS, where scanners write from -2048 to 2047 or from 0 on."""
+    if table.shape[1] != 7:
+        return None
+    values = table[:, 3:4]
+    lowest = float(np.nan_to_num(values).min())
+    return unit_colors(values - min(lowest, 0.0))
 
 
 def _colors(table: NDArray[np.float64]) -> NDArray[np.float64] | None:

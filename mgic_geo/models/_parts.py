@@ -86,6 +86,26 @@ def deal(pos: Tensor, batch: Tensor | None, part_size: int, max_parts: int) -> D
     return Dealt(pos[kept[order]], part, parts)
 
 
+def with_features(pos: Tensor, x: Tensor | None, in_channels: int) -> Tensor:
+    """Coordinates ``[*, 3]`` and features ``[*, F]`` side by side.
+
+    Raises:
+        ValueError: Features of other points, or other than ``in_channels`` of them.
+    """
+    if x is not None:
+        if x.shape[:-1] != pos.shape[:-1] or pos.size(-1) != 3:
+            raise ValueError(
+                f"x must be [N, F] as pos is [N, 3], got {list(x.shape)} and {list(pos.shape)}"
+            )
+        pos = torch.cat([pos, x.to(pos.dtype)], dim=-1)
+    if pos.size(-1) != 3 + in_channels:
+        raise ValueError(
+            f"points have {pos.size(-1) - 3} features beside their coordinates, the model "
+            f"takes in_channels = {in_channels}"
+        )
+    return pos
+
+
 def _halves(count: Any, part_size: int) -> Any:
     """``count / part_size``, rounded to the nearest whole number, halves up."""
     return (2 * count + part_size) // (2 * part_size)

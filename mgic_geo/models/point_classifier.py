@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mgic_geo.graph import Neighborhoods, differential_operators, knn_graph
 from mgic_geo.graph.operators import check_fit
 from mgic_geo.models._classifier import Classifier, FeatureInfo
-from mgic_geo.models._parts import MAX_PARTS, Dealt, deal
+from mgic_geo.models._parts import MAX_PARTS, Dealt, deal, with_features
 from mgic_geo.nn import MGIC, MLP, DenseBlock, DiffGCNConv, GraphBlock
 from mgic_geo.nn.graph_block import Graph
 
@@ -66,10 +66,13 @@ class PointClassifier(Classifier):
         max_parts: Largest number of parts, which grow beyond it.
         fit: How :func:`~mgic_geo.graph.differential_operators` takes derivatives, where the graph
             convolutions need them.
+        in_channels: Features :math:`F` of a point beside its coordinates, such as normals and
+            colours; the first G-conv takes them side by side with those.
 
     Shapes:
         - **pos:** :math:`(N, 3)` with **batch** :math:`(N)`, or :math:`(B, n, 3)`; any unit of
           length, though the shipped weights expect clouds centred and scaled to the unit sphere
+        - **x:** :math:`(N, F)` or :math:`(B, n, F)`; or the last :math:`F` columns of **pos**
         - **output:** logits :math:`(B, C)`
     """
 
@@ -93,6 +96,7 @@ class PointClassifier(Classifier):
         part_size: int | None = None,
         max_parts: int = MAX_PARTS,
         fit: str = "average",
+        in_channels: int = 0,
     ) -> None:
         super().__init__()
         embedding = width if embedding is None else embedding
@@ -108,8 +112,9 @@ class PointClassifier(Classifier):
                 f"and k = {k} with dilation = {dilation} needs {least}; use "
                 f"{-(-4 * least // 3)} or more"
             )
-        if num_classes < 0:
-            raise ValueError(f"num_classes = {num_classes}: it must not be negative")
+        for name, value in {"num_classes": num_classes, "in_channels": in_channels}.items():
+            if value < 0:
+                raise ValueError(f"{name} = {value}: it must not be negative")
         check_fit(fit)
         if pool not in _POOLS:
             raise ValueError(f"pool = {pool!r}: use one of {_POOLS}")
@@ -123,6 +128,7 @@ class PointClassifier(Classifier):
         self.part_size = part_size
         self.max_parts = max_parts
         self.fit = fit
+        self.in_channels = in_channels
 
         def relaxation(channels: int, groups: int) -> nn.Module:
             return GraphBlock(conv(channels, channels, groups), channels, residual)
@@ -135,7 +141,7 @@ class PointClassifier(Classifier):
                 for _ in range(depth)
             )
 
-        self.stem = GraphBlock(conv(3, width, 1), width)
+        self.stem = GraphBlock(conv(3 + in_channels, width, 1), width)
         self.stage1 = stage(2)
         self.mix1 = DenseBlock(width, width)
         self.stage2 = stage(3)
@@ -164,7 +170,7 @@ class PointClassifier(Classifier):
         """Builds what the layers need of the geometry, once for all of them.
 
         Args:
-            pos: ``[N, 3]`` or ``[B, n, 3]``.
+            pos: ``[N, 3]`` or ``[B, n, 3]``; features behind the coordinates do not count.
             batch: Cloud of each point, ``[N]``.
             edge_index: The graph ``[2, E]``; by default the k-NN graph. Not with ``dilation``.
 
@@ -175,8 +181,11 @@ class PointClassifier(Classifier):
             raise ValueError(
                 f"dilation = {self.dilation} takes two graphs of the points: leave edge_index away"
             )
+        pos = pos[..., :3] if self.in_channels else pos
         if edge_index is None:
-            edge_index = knn_graph(pos, self.k * self.dilation, batch)
+            edge_index = knn_graph(
+                pos, self.k * self.dilation, batch, num_workers=None, strict=True
+            )
         pos = pos.reshape(-1, 3)
         if self.dilation == 1:
             return self._graph(pos, edge_index)
@@ -195,9 +204,10 @@ class PointClassifier(Classifier):
         batch: Tensor | None = None,
         edge_index: Tensor | None = None,
         operators: Geometry | None = None,
+        x: Tensor | None = None,
     ) -> Tensor:
         """Node features ``[N, embedding]``, or ``[B, n, embedding]`` for ``pos [B, n, 3]``."""
-        return self.forward_intermediates(pos, batch, edge_index, operators, indices=[-1])[0]
+        return self.forward_intermediates(pos, batch, edge_index, operators, x, indices=[-1])[0]
 
     def forward_intermediates(
         self,
@@ -205,6 +215,7 @@ class PointClassifier(Classifier):
         batch: Tensor | None = None,
         edge_index: Tensor | None = None,
         operators: Geometry | None = None,
+        x: Tensor | None = None,
         indices: Sequence[int] | None = None,
     ) -> list[Tensor]:
         """Node features behind the eight layers ahead of the pooling, see :attr:`feature_info`.
@@ -214,16 +225,18 @@ class PointClassifier(Classifier):
             batch: Cloud of each point, sorted, ``[N]``.
             edge_index: The graph ``[2, E]``.
             operators: What :meth:`prepare` returned for this geometry.
+            x: Node features beside the coordinates, as in :meth:`forward`.
             indices: Which layers; all by default.
 
         Returns:
             ``[N, C]`` each, or ``[B, n, C]`` for ``pos [B, n, 3]``.
         """
+        pos = with_features(pos, x, self.in_channels)
         graph = self.prepare(pos, batch, edge_index) if operators is None else operators
         near, far = graph if isinstance(graph, Scales) else (graph, graph)
         count = len(self.feature_info)
         wanted = [i % count for i in (range(count) if indices is None else indices)]
-        x = self.stem(pos.reshape(-1, 3), near)
+        x = self.stem(pos.reshape(-1, pos.size(-1)), near)
         of_graphs, maps = [x], {0: x}
         for i, block in enumerate([*self.stage1, self.mix1, *self.stage2], 1):
             if block is self.mix1:
@@ -260,6 +273,7 @@ class PointClassifier(Classifier):
         batch: Tensor | None = None,
         edge_index: Tensor | None = None,
         operators: Geometry | None = None,
+        x: Tensor | None = None,
     ) -> Tensor:
         """Logits ``[B, num_classes]``; what is not given is built.
 
@@ -268,10 +282,14 @@ class PointClassifier(Classifier):
             batch: Cloud of each point, sorted, ``[N]``.
             edge_index: The graph ``[2, E]``. Not with ``part_size`` in eval mode.
             operators: What :meth:`prepare` returned for this geometry, as :meth:`deal` gives it.
+            x: Features of the points, ``[N, F]`` or ``[B, n, F]``, if ``pos`` does not have them as
+                its last columns.
 
         Raises:
-            ValueError: A graph of a whole cloud that is judged in parts.
+            ValueError: A graph of a whole cloud that is judged in parts; features that the model
+                does not take, or lacks.
         """
+        pos = with_features(pos, x, self.in_channels)
         dealt = self._deal(pos, batch)
         if dealt is None:
             features = self.forward_features(pos, batch, edge_index, operators)

@@ -8,7 +8,7 @@ from torch import nn
 
 from mgic_geo.models.point_classifier import PointClassifier
 from mgic_geo.models.registry import register_model
-from mgic_geo.nn import DiffGCNConv, EdgeConv
+from mgic_geo.nn import DiffGCNConv, LinearEdgeConv
 
 
 def _diffgcn(in_channels: int, out_channels: int, groups: int) -> nn.Module:
@@ -16,7 +16,7 @@ def _diffgcn(in_channels: int, out_channels: int, groups: int) -> nn.Module:
 
 
 def _edgeconv(in_channels: int, out_channels: int, groups: int) -> nn.Module:
-    return EdgeConv([2 * in_channels, out_channels], groups, bias=False)
+    return LinearEdgeConv(in_channels, out_channels, groups, bias=False)
 
 
 @register_model

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from mgic_geo.graph.grids import LEAST, Grid, make_grids, scattered_keys
 from mgic_geo.graph.operators import check_fit
 from mgic_geo.models._classifier import Classifier, FeatureInfo
-from mgic_geo.models._parts import MAX_PARTS, Dealt, deal
-from mgic_geo.nn import MGIC, MLP, DiffGCNConv, EdgeConv, GraphBlock, GridPool
+from mgic_geo.models._parts import MAX_PARTS, Dealt, deal, with_features
+from mgic_geo.nn import MGIC, MLP, DiffGCNConv, GraphBlock, GridPool, LinearEdgeConv
 from mgic_geo.nn.grid_pool import OUT
 from mgic_geo.nn.norm import Norm
 
@@ -50,7 +50,7 @@ class PointPyramid(Classifier):
             :class:`~mgic_geo.nn.MGIC`.
         norm: Norm of the correction, ``"batch"`` or ``"none"``, see :class:`~mgic_geo.nn.MGIC`.
         block: ``"diffgcn"`` for :class:`~mgic_geo.nn.DiffGCNConv`, ``"edge"`` for a linear
-            :class:`~mgic_geo.nn.EdgeConv`.
+            :class:`~mgic_geo.nn.LinearEdgeConv`.
         depth: Graph blocks on each grid.
         num_grids: Number of grids.
         thinning: Points of a grid for one of the next.
@@ -63,10 +63,13 @@ class PointPyramid(Classifier):
             :func:`~mgic_geo.graph.scattered_keys`, not in that of the file. None judges it whole.
         max_parts: Largest number of parts, which grow beyond it.
         fit: See :func:`~mgic_geo.graph.differential_operators`.
+        in_channels: Features :math:`F` of a point beside its coordinates, which the first layer
+            takes side by side with those.
 
     Shapes:
         - **pos:** :math:`(N, 3)` with **batch** :math:`(N)`, or :math:`(B, n, 3)`, in any unit, at
           least ``min_points`` a cloud
+        - **x:** :math:`(N, F)` or :math:`(B, n, F)`; or the last :math:`F` columns of **pos**
         - **output:** logits :math:`(B, C)`
 
     Example:
@@ -96,6 +99,7 @@ class PointPyramid(Classifier):
         part_size: int | None = None,
         max_parts: int = MAX_PARTS,
         fit: str = "average",
+        in_channels: int = 0,
     ) -> None:
         super().__init__()
         sizes = {"width": width, "k": k, "depth": depth, "num_grids": num_grids, "hidden": hidden}
@@ -107,8 +111,9 @@ class PointPyramid(Classifier):
             raise ValueError(f"k = {k}: a grid may have {LEAST} points; use {LEAST - 1} or fewer")
         if thinning < 2:
             raise ValueError(f"thinning = {thinning}: it must be at least 2")
-        if num_classes < 0:
-            raise ValueError(f"num_classes = {num_classes}: it must not be negative")
+        for name, value in {"num_classes": num_classes, "in_channels": in_channels}.items():
+            if value < 0:
+                raise ValueError(f"{name} = {value}: it must not be negative")
         if stray is not None and stray < 1.0:
             raise ValueError(f"stray = {stray}: it must be at least 1, or None")
         if block not in BLOCKS:
@@ -130,10 +135,11 @@ class PointPyramid(Classifier):
         self.part_size = part_size
         self.max_parts = max_parts
         self.fit = fit
+        self.in_channels = in_channels
 
         def conv(in_channels: int, out_channels: int, groups: int) -> nn.Module:
             if block == "edge":
-                return EdgeConv([2 * in_channels, out_channels], groups, bias=False)
+                return LinearEdgeConv(in_channels, out_channels, groups, bias=False)
             return DiffGCNConv(in_channels, out_channels, groups, bias=False)
 
         def relaxation(channels: int, groups: int) -> nn.Module:
@@ -151,7 +157,7 @@ class PointPyramid(Classifier):
                 correction_scale=correction_scale,
             )
 
-        self.stem = GraphBlock(conv(3, width, 1), width)
+        self.stem = GraphBlock(conv(3 + in_channels, width, 1), width)
         self.stages = nn.ModuleList(
             nn.ModuleList(layer(channels) for _ in range(depth)) for channels in widths
         )
@@ -179,11 +185,11 @@ class PointPyramid(Classifier):
         """The grids and graphs of clouds, once for all layers.
 
         Args:
-            pos: ``[N, 3]`` or ``[B, n, 3]``.
+            pos: ``[N, 3]`` or ``[B, n, 3]``; features behind the coordinates do not count.
             batch: Cloud of each point, sorted, ``[N]``.
         """
         return make_grids(
-            pos,
+            pos[..., :3],
             batch,
             k=self.k,
             num_grids=len(self.stages),
@@ -207,7 +213,7 @@ class PointPyramid(Classifier):
             operators: What :meth:`prepare` returned for them.
         """
         grids = self.prepare(pos, batch) if operators is None else operators
-        x = self.stem(grids[0].pos, grids[0].graph)
+        x = self.stem(pos.reshape(-1, pos.size(-1)), grids[0].graph)
         seen: list[Tensor] = []
         for level, stage in enumerate(self.stages):
             grid = grids[level]
@@ -257,6 +263,7 @@ class PointPyramid(Classifier):
         pos: Tensor,
         batch: Tensor | None = None,
         operators: list[Grid] | None = None,
+        x: Tensor | None = None,
     ) -> Tensor:
         """Logits ``[B, num_classes]``; what is not given is built.
 
@@ -264,7 +271,12 @@ class PointPyramid(Classifier):
             pos: ``[N, 3]`` or ``[B, n, 3]``.
             batch: Cloud of each point, sorted, ``[N]``.
             operators: What :meth:`prepare` returned for this geometry, as :meth:`deal` gives it.
+            x: Features of the points, if ``pos`` does not have them as its last columns.
+
+        Raises:
+            ValueError: Features that the model does not take, or lacks.
         """
+        pos = with_features(pos, x, self.in_channels)
         dealt = self._deal(pos, batch)
         if dealt is not None:
             pos, batch, _ = dealt
@@ -289,7 +301,7 @@ class PointPyramid(Classifier):
     def _deal(self, pos: Tensor, batch: Tensor | None) -> Dealt | None:
         if self.training or self.part_size is None:
             return None
-        key = scattered_keys(pos, batch)
+        key = scattered_keys(pos[..., :3], batch)
         order = key.argsort(dim=-1, stable=True)
         if batch is not None:
             order = order[batch[order].argsort(stable=True)]

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from mgic_geo.errors import CheckpointError
-from mgic_geo.io import atomic_write
+from mgic_geo.io import atomic_write, parse_features
 from mgic_geo.io.tensors import tensors_as_bytes
 from mgic_geo.models._classifier import last_layer
 from mgic_geo.models._parts import follow_points
@@ -43,6 +43,7 @@ class WeightsInfo:
             model renders by its own options.
         mean: Subtracted from the colours, which are in [0, 1].
         std: What the colours are then divided by.
+        features: What the points have beside coordinates, in the order of their columns.
     """
 
     model: str
@@ -53,6 +54,7 @@ class WeightsInfo:
     image_size: int | None = None
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    features: tuple[str, ...] = ()
 
     @property
     def data(self) -> str:
@@ -102,6 +104,8 @@ def save_weights(path: str | os.PathLike[str], model: nn.Module, info: WeightsIn
         metadata["task"] = info.task
         for name in ("image_size", "mean", "std"):
             metadata[name] = json.dumps(getattr(info, name))
+    if info.features:
+        metadata["features"] = json.dumps(info.features)
     state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     with atomic_write(path, "wb") as file:
         file.write(tensors_as_bytes(state, metadata))
@@ -134,6 +138,7 @@ def read_weights_info(path: str | os.PathLike[str]) -> WeightsInfo:
             None if size is None else int(size),
             _colours(meta, "mean", WeightsInfo.mean),
             _colours(meta, "std", WeightsInfo.std),
+            parse_features(json.loads(meta.get("features", "[]"))),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: its header is damaged ({error!r})") from error

@@ -1,6 +1,13 @@
-"""Layers: the multigrid-in-channels block, its parts, and blocks to put inside."""
+"""Layers: the multigrid-in-channels block, its parts, and blocks to put inside.
 
-from mgic_geo.nn.conv import DiffGCNConv, DynamicEdgeConv, EdgeConv
+Searches for neighbours are here, too, for those who look for them where PyG has them.
+"""
+
+from typing import TYPE_CHECKING
+
+from mgic_geo._lazy import at_first_use
+from mgic_geo.graph import fps, knn, knn_graph, radius, radius_graph
+from mgic_geo.nn.conv import DiffGCNConv, LinearEdgeConv
 from mgic_geo.nn.fusion import fuse
 from mgic_geo.nn.graph_block import GraphBlock
 from mgic_geo.nn.grid_pool import GridPool
@@ -10,6 +17,9 @@ from mgic_geo.nn.norm import BatchNorm
 from mgic_geo.nn.pointwise import GroupedPointwise
 from mgic_geo.nn.shortcut import DepthwiseShortcut, PointwiseShortcut
 from mgic_geo.nn.transfer import Prolongation, Restriction
+
+if TYPE_CHECKING:
+    from mgic_geo.nn.conv import DynamicEdgeConv, EdgeConv
 
 __all__ = [
     "MGIC",
@@ -23,8 +33,16 @@ __all__ = [
     "GraphBlock",
     "GridPool",
     "GroupedPointwise",
+    "LinearEdgeConv",
     "PointwiseShortcut",
     "Prolongation",
     "Restriction",
+    "fps",
     "fuse",
+    "knn",
+    "knn_graph",
+    "radius",
+    "radius_graph",
 ]
+
+__getattr__ = at_first_use(__name__, {"conv": ("DynamicEdgeConv", "EdgeConv")})

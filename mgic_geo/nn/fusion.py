@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mgic_geo.graph import DifferentialOperators
 from mgic_geo.kernels import diff_conv
-from mgic_geo.nn.conv import DiffGCNConv, EdgeConv
+from mgic_geo.nn.conv import DiffGCNConv
 from mgic_geo.nn.fused_conv import FusedConv
 from mgic_geo.nn.graph_block import Graph, GraphBlock
 from mgic_geo.nn.mgic import MGIC
@@ -115,8 +115,7 @@ def _(module: GraphBlock) -> nn.Module:
     if isinstance(module.norm, BatchNorm):
         if type(module.conv) is DiffGCNConv:
             return _FusedDiffGCN(module.conv, module.norm, module.residual)
-        if isinstance(module.conv, EdgeConv) and module.conv.aggr == "max":
-            return _FusedEdgeConv(module.conv, module.norm, module.residual)
+        return _FusedGraphBlock(module.conv, module.norm, module.residual)
     return module
 
 
@@ -148,11 +147,11 @@ class _FusedDiffGCN(nn.Module):
         return y
 
 
-class _FusedEdgeConv(nn.Module):
-    """The norm's scale may be negative and stays outside of the maximum; the rest is in place."""
+class _FusedGraphBlock(nn.Module):
+    """The norm stays outside of what may be a maximum, for its scale may be negative."""
 
     @torch.no_grad()
-    def __init__(self, conv: EdgeConv, norm: BatchNorm, residual: bool) -> None:
+    def __init__(self, conv: nn.Module, norm: BatchNorm, residual: bool) -> None:
         super().__init__()
         self.conv = conv
         scale, shift = norm.scale_and_shift()

@@ -78,6 +78,8 @@ def _fits(layer: MGIC) -> bool:
             return False
         if type(block.conv) is not DiffGCNConv or block.conv.bias is not None:
             return False
+        if block.conv.dims != 3:
+            return False
         norms.append(block.norm)
         parts.append(block.conv)
     if any(type(norm) is not BatchNorm or not norm.training for norm in norms):

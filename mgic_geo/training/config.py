@@ -13,7 +13,8 @@ import yaml
 
 from mgic_geo.datasets._novel import FOLDS
 from mgic_geo.errors import CheckpointError, MgicGeoError
-from mgic_geo.io import atomic_write
+from mgic_geo.io import atomic_write, parse_features
+from mgic_geo.io.features import feature_width
 from mgic_geo.models import model_task, read_weights_info
 from mgic_geo.models._parts import follow_points
 from mgic_geo.models.weights import weights_path
@@ -85,6 +86,8 @@ class TrainConfig:
         source: Where a data set that has a name lies, if not in ``root``.
         root: Folder for downloads and processed clouds.
         num_points: Points a cloud.
+        features: What the points have beside coordinates and the network is to see, with commas
+            between: ``normals``, ``colors``, ``intensity``. Point models only.
         val_fraction: Share of each class, the last by name, that chooses the epoch; 0 trains on all
             and keeps the last epoch. Of images with masks it is the last of all by name; a data set
             with a split ``val`` of its own uses that.
@@ -140,6 +143,7 @@ class TrainConfig:
     source: str | None = None
     root: str = "datasets"
     num_points: int = 1024
+    features: str = ""
     val_fraction: float = 0.125
     fold: int | None = None
     val_data: str | None = None
@@ -198,6 +202,7 @@ class TrainConfig:
         ):
             if not 0.0 <= getattr(self, name) <= top:
                 raise MgicGeoError(f"{name} = {getattr(self, name)}: it must be in [0, {top}]")
+        self.features = ",".join(self.feature_names)
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 *others, last = choices
@@ -220,8 +225,10 @@ class TrainConfig:
             raise
         default = {f.name: f.default for f in dataclasses.fields(self)}
         args = dict(info.model_args)
+        args.pop("in_channels", None)  # follows from the features
         own = [name for name in _POINT_OPTIONS if info.task == "points" and name in args]
-        for name, value in {"model": info.model, **{name: args.pop(name) for name in own}}.items():
+        taken = {"model": info.model, "features": ",".join(info.features)}
+        for name, value in {**taken, **{name: args.pop(name) for name in own}}.items():
             mine = getattr(self, name)
             if mine == default[name]:
                 setattr(self, name, value)
@@ -238,6 +245,11 @@ class TrainConfig:
         return Path(self.out or f"runs/{Path(self.data).stem}-{self.model}")
 
     @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What the points have beside coordinates, in the order of their columns."""
+        return parse_features(self.features)
+
+    @property
     def last_epoch(self) -> int:
         """Number of epochs that this run does."""
         return min(self.stop_after or self.epochs, self.epochs)
@@ -249,6 +261,12 @@ class TrainConfig:
             MgicGeoError: An option of point models is set for one of another task.
         """
         own = {name: getattr(self, name) for name in _POINT_OPTIONS}
+        if self.features and model_task(self.model) != "points":
+            raise MgicGeoError(
+                f"features = {self.features}: {self.model} is no point model, it takes none"
+            )
+        if self.features:
+            own["in_channels"] = feature_width(self.feature_names)
         if model_task(self.model) == "points":
             return follow_points({**own, **self.model_options}, self.num_points)
         for name, value in own.items():

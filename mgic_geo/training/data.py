@@ -17,6 +17,7 @@ from mgic_geo.datasets import (
     train_val_split,
 )
 from mgic_geo.datasets._novel import FOLDS
+from mgic_geo.datasets._open import is_image_data
 from mgic_geo.errors import DataError, MgicGeoError
 from mgic_geo.models import list_models, model_data
 from mgic_geo.training.config import AugmentConfig, TrainConfig
@@ -37,7 +38,7 @@ class Clouds:
     """Labelled clouds, centred and scaled to the unit sphere.
 
     Args:
-        pos: ``[M, n, 3]``.
+        pos: Coordinates and, behind them, features, ``[M, n, 3 + F]``.
         label: ``[M]``.
     """
 
@@ -69,7 +70,10 @@ class Splits(Generic[T]):
 
 def to_clouds(dataset: CloudDataset) -> Clouds:
     """All clouds of a data set, normalised."""
-    return Clouds(normalize_sphere(dataset.points), dataset.labels)
+    pos = normalize_sphere(dataset.points)
+    if dataset.feature_names:
+        pos = torch.cat([pos, dataset.features], dim=2)
+    return Clouds(pos, dataset.labels)
 
 
 def make_splits(config: TrainConfig) -> Splits[Any]:
@@ -92,7 +96,7 @@ def make_splits(config: TrainConfig) -> Splits[Any]:
     if config.fold is not None:
         if kind != "clouds":
             raise MgicGeoError(f"fold is for point clouds, and {config.data} holds {_HOLDS[kind]}")
-        parts = novel_split(train.pos, train.label, dataset.names, config.fold)
+        parts = novel_split(train.pos[..., :3], train.label, dataset.names, config.fold)
         if not len(parts[1]):
             raise DataError(
                 f"fold {config.fold} of {config.data} is empty: its classes have fewer than "
@@ -130,6 +134,10 @@ def split_by_name(dataset: Any, fraction: float) -> tuple[Tensor, Tensor]:
 
 def _open(config: TrainConfig, split: str | None) -> Any:
     settings = {} if config.source is None else {"source": config.source}
+    if config.features:
+        if is_image_data(config.data):
+            raise MgicGeoError(f"features = {config.features}: {config.data} holds images")
+        settings["features"] = config.features
     return open_dataset(config.data, config.root, split, config.num_points, **settings)
 
 
@@ -175,8 +183,13 @@ def data_kind(dataset: Any) -> str:
     return "masks" if dataset.kind == "segmentation" else "images"
 
 
-def augment(pos: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Changes a training batch ``[B, n, 3]`` at random; dropping leaves ``[B, m, 3]``."""
+def augment(
+    pos: Tensor, config: AugmentConfig, generator: torch.Generator, normals: int | None = None
+) -> Tensor:
+    """Changes a training batch ``[B, n, 3 + F]`` at random; dropping leaves ``[B, m, 3 + F]``.
+
+    ``normals`` is the first column, behind the coordinates, of the normals, which turn with them.
+    """
     if config.drop > 0.0:
         span = config.drop - config.drop_min
         share = config.drop_min + span * float(torch.rand((), generator=generator))
@@ -189,4 +202,5 @@ def augment(pos: Tensor, config: AugmentConfig, generator: torch.Generator) -> T
         rotate_degrees=config.rotate_degrees,
         flip=config.flip,
         jitter=config.jitter,
+        normals=normals,
     )

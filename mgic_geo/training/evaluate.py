@@ -18,7 +18,7 @@ _BATCH = 32
 
 @torch.no_grad()
 def predict_logits(model: nn.Module, pos: Tensor, device: str | torch.device = "cpu") -> Tensor:
-    """Logits ``[M, C]`` of normalised clouds ``[M, n, 3]``; the model goes to evaluation mode."""
+    """Logits ``[M, C]`` of normalised clouds ``[M, n, 3 + F]``; the model is then in eval mode."""
     model.eval()
     return torch.cat([model(part.to(device)).float().cpu() for part in pos.split(_BATCH)])
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .knn import KNNGraph
     from .normalize import normalize_sphere
     from .normalized import NormalizeSphere
+    from .radius import RadiusGraph
     from .resample import FarthestPointSampling, PoissonDiskSampling, SampleSurface
     from .sampling import poisson_disk, sample_surface
     from .seeded import Seeded
@@ -40,6 +41,7 @@ __all__ = [
     "KNNGraph",
     "NormalizeSphere",
     "PoissonDiskSampling",
+    "RadiusGraph",
     "RandomAugment",
     "RandomPointDropout",
     "RandomScaleAxes",
@@ -75,6 +77,7 @@ __getattr__ = at_first_use(
         "knn": ("KNNGraph",),
         "normalize": ("normalize_sphere",),
         "normalized": ("NormalizeSphere",),
+        "radius": ("RadiusGraph",),
         "resample": ("FarthestPointSampling", "PoissonDiskSampling", "SampleSurface"),
         "sampling": ("poisson_disk", "sample_surface"),
         "seeded": ("Seeded",),

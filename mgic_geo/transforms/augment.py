@@ -15,7 +15,7 @@ from .batched import augment_clouds
 
 class RandomAugment(Transform):
     """Scales, mirrors, rotates, shifts and jitters ``data.pos``: one cloud's share of
-    :func:`augment_clouds`, whose options it takes.
+    :func:`augment_clouds`, whose options it takes. ``data.normal`` turns along.
 
     Args:
         generator: Source of all draws; torch's global one if not given. A ``DataLoader`` with
@@ -23,7 +23,7 @@ class RandomAugment(Transform):
         **options: Those of :func:`augment_clouds`.
 
     Shapes:
-        ``data.pos [N, 3]`` -> ``[N, 3]``.
+        ``data.pos [N, 3]`` -> ``[N, 3]``, and ``data.normal [N, 3]`` if it is there.
     """
 
     def __init__(self, generator: torch.Generator | None = None, **options: Any) -> None:
@@ -32,7 +32,12 @@ class RandomAugment(Transform):
         augment_clouds(torch.zeros(0, 0, 3), **options)  # complain now, not in the first epoch
 
     def forward(self, data: Data) -> Data:
-        data.pos = augment_clouds(data.pos[None], self.generator, **self.options)[0]
+        if "normal" not in data:
+            data.pos = augment_clouds(data.pos[None], self.generator, **self.options)[0]
+            return data
+        both = torch.cat([data.pos, data.normal.to(data.pos)], dim=1)
+        both = augment_clouds(both[None], self.generator, normals=0, **self.options)[0]
+        data.pos, data.normal = both[:, :3].contiguous(), both[:, 3:].contiguous()
         return data
 
     def __repr__(self) -> str:

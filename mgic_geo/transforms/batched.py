@@ -21,6 +21,7 @@ def augment_clouds(
     jitter: float = 0.0,
     clip: float | None = None,
     up: int = 2,
+    normals: int | None = None,
 ) -> Tensor:
     r"""Applies an independent random change to every cloud of a dense batch.
 
@@ -30,7 +31,8 @@ def augment_clouds(
     default is off, and the per-cloud transforms of this package are this function for one cloud.
 
     Args:
-        pos: Clouds, ``[B, n, 3]``.
+        pos: Clouds, ``[B, n, 3]``; or ``[B, n, 3 + F]`` with features behind the coordinates, which
+            stay as they are.
         generator: Source of all draws, made on the generator's own device: a CPU generator gives
             the same changes on every device. Torch's global one if not given.
         scale: Smallest and largest factor, drawn for each axis.
@@ -40,20 +42,25 @@ def augment_clouds(
         jitter: Standard deviation of the normal noise, in the units of ``pos``.
         clip: Largest absolute noise; not bounded if not given.
         up: The vertical axis (0, 1 or 2).
+        normals: The first of the three features that are normals: they become
+            :math:`R\,F\,(n_i / s)` and keep their length.
 
     Returns:
-        New clouds, ``[B, n, 3]``; ``pos`` is left as it was.
+        New clouds in the shape of ``pos``, which is left as it was.
 
     Raises:
-        DataError: A shape other than ``[B, n, 3]``, or a range that makes no sense.
+        DataError: A shape other than ``[B, n, 3 + F]``, or a range that makes no sense.
 
     Example:
         >>> clouds = torch.zeros(2, 5, 3)
         >>> augment_clouds(clouds, torch.Generator().manual_seed(0), shift=0.1).shape
         torch.Size([2, 5, 3])
     """
-    if pos.dim() != 3 or pos.size(2) != 3:
-        raise DataError(f"pos must be [B, n, 3], got {list(pos.shape)}")
+    if pos.dim() != 3 or pos.size(2) < 3:
+        raise DataError(f"pos must be [B, n, 3 + F], got {list(pos.shape)}")
+    pos, features = pos[..., :3], pos[..., 3:]
+    if normals is not None and not 0 <= normals <= features.size(2) - 3:
+        raise DataError(f"normals = {normals}: there are {features.size(2)} features")
     if scale is not None and not 0.0 < scale[0] <= scale[1]:
         raise DataError(f"scale must be 0 < low <= high, got {scale}")
     if min(shift, rotate_degrees, flip, jitter) < 0.0 or flip > 1.0 or up not in (0, 1, 2):
@@ -68,8 +75,9 @@ def augment_clouds(
         return (low + (high - low) * draw).to(pos)
 
     matrix = torch.eye(3, dtype=pos.dtype, device=pos.device).expand(pos.size(0), 3, 3)
-    if scale is not None:
-        matrix = matrix * uniform(*scale, 1, 3)
+    factors = None if scale is None else uniform(*scale, 1, 3)
+    if factors is not None:
+        matrix = matrix * factors
     if flip > 0.0:
         sign = torch.where(uniform(0.0, 1.0, 3) < flip, -1.0, 1.0).to(pos)
         sign[:, up] = 1.0
@@ -77,15 +85,29 @@ def augment_clouds(
     if rotate_degrees > 0.0:
         angle = uniform(-math.radians(rotate_degrees), math.radians(rotate_degrees))
         matrix = _rotation(angle, up) @ matrix
-    # Written out per axis: a batch of 3 x 3 products is slow as matmul, and rounds by batch size.
-    out = pos[..., 0, None] * matrix[:, None, :, 0]
-    for axis in (1, 2):
-        out = out + pos[..., axis, None] * matrix[:, None, :, axis]
+    out = _apply(matrix, pos)
     if shift > 0.0:
         out = out + uniform(-shift, shift, 1, 3)
     if jitter > 0.0:
         noise = jitter * torch.randn(pos.shape, generator=generator, device=device).to(pos)
         out = out + (noise if clip is None else noise.clamp_(-clip, clip))
+    if normals is not None:
+        # The inverse transpose: R F S becomes R F S^-1.
+        inverse = matrix if factors is None else matrix / factors.square()
+        given = features[..., normals : normals + 3]
+        turned = _apply(inverse, given)
+        length = given.norm(dim=2, keepdim=True) / turned.norm(dim=2, keepdim=True).clamp_min(1e-12)
+        before, after = features[..., :normals], features[..., normals + 3 :]
+        features = torch.cat([before, turned * length, after], dim=2)
+    return torch.cat([out, features], dim=2) if features.size(2) else out
+
+
+def _apply(matrix: Tensor, vectors: Tensor) -> Tensor:
+    """The product of each cloud's matrix ``[B, 3, 3]`` with its vectors ``[B, n, 3]``."""
+    # Written out per axis: a batch of 3 x 3 products is slow as matmul, and rounds by batch size.
+    out = vectors[..., 0, None] * matrix[:, None, :, 0]
+    for axis in (1, 2):
+        out = out + vectors[..., axis, None] * matrix[:, None, :, axis]
     return out
 
 

@@ -20,19 +20,20 @@ def cut_mix_clouds(
     :math:`(1 - \lambda)\,y + \lambda\,y_{\text{partner}}`.
 
     Args:
-        pos: Clouds, ``[B, n, 3]`` with ``n >= 2``.
+        pos: Clouds, ``[B, n, 3]`` with ``n >= 2``, or ``[B, n, 3 + F]`` with features behind the
+            coordinates.
         generator: Source of all draws; torch's global one if not given.
 
     Returns:
-        The clouds ``[B, n, 3]``, own points first; the partner of each, ``[B]``, a permutation that
-        may leave a cloud to itself; and the share :math:`\lambda`, uniform in (0, 1) and one for
-        the batch, so that it stays dense.
+        The clouds in the shape of ``pos``, own points first; the partner of each, ``[B]``, a
+        permutation that may leave a cloud to itself; and the share :math:`\lambda`, uniform in
+        (0, 1) and one for the batch, so that it stays dense.
 
     Raises:
-        DataError: A shape other than ``[B, n, 3]``, or a single point.
+        DataError: A shape other than ``[B, n, 3 + F]``, or a single point.
     """
-    if pos.dim() != 3 or pos.size(2) != 3 or pos.size(1) < 2:
-        raise DataError(f"pos must be [B, n, 3] with at least 2 points, got {list(pos.shape)}")
+    if pos.dim() != 3 or pos.size(2) < 3 or pos.size(1) < 2:
+        raise DataError(f"pos must be [B, n, 3 + F] with at least 2 points, got {list(pos.shape)}")
     size, count = pos.shape[:2]
     device = pos.device if generator is None else generator.device
     uniform = torch.rand(size + 1, generator=generator, device=device)
@@ -46,6 +47,6 @@ def cut_mix_clouds(
 
 
 def _by_distance(pos: Tensor, center: Tensor) -> Tensor:
-    """Clouds ``[B, n, 3]`` with the points that are nearest to ``center [B, 1, 3]`` first."""
-    order = (pos - center).square().sum(dim=2).argsort(dim=1)
+    """Clouds ``[B, n, 3 + F]``, the points that are nearest to ``center [B, 1, 3 + F]`` first."""
+    order = (pos - center)[..., :3].square().sum(dim=2).argsort(dim=1)
     return pos.gather(1, order[..., None].expand_as(pos))

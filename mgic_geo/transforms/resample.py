@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 from torch_geometric.data import Data
 
 from mgic_geo.errors import DataError
 from mgic_geo.transforms._base import Transform
 
 from .farthest import farthest_point_sample
-from .sampling import Floats, poisson_disk, sample_surface
+from .sampling import Floats, poisson_disk, surface_places
 
 
 class _Resample(Transform):
@@ -32,18 +36,36 @@ class _Resample(Transform):
         return f"{type(self).__name__}({self.num_points})"
 
 
+Places: TypeAlias = "tuple[npt.NDArray[np.int64], Floats]"
+
+
 class _FromMesh(_Resample):
     @abstractmethod
-    def _sample(self, vertices: Floats, faces: Floats, seed: int) -> Floats: ...
+    def _sample(self, vertices: Floats, faces: Floats, seed: int) -> tuple[Floats, Places | None]:
+        """Points, and the face of each with its place there, if that is known."""
 
     def forward(self, data: Data) -> Data:
         if data.face is None:
             raise DataError(f"{type(self).__name__} needs a mesh: data.face [3, F] is missing")
         vertices = data.pos.detach().cpu().double().numpy()
-        points = self._sample(vertices, data.face.t().cpu().numpy(), self._draw_seed())
+        faces = data.face.t().cpu().numpy()
+        points, places = self._sample(vertices, faces, self._draw_seed())
+        for key in [key for key in data.node_attrs() if key != "pos"]:
+            if places is None or not data[key].is_floating_point():
+                del data[key]  # of the vertices, which are gone
+            else:
+                data[key] = _between(data[key], faces, places, unit=key == "normal")
         data.pos = torch.from_numpy(points).to(data.pos)
         data.face = None
         return data
+
+
+def _between(values: Tensor, faces: Floats, places: Places, unit: bool) -> Tensor:
+    """Values at points on faces from those at the corners; ``unit`` gives them length 1."""
+    face, weights = places
+    corners = values[torch.as_tensor(faces[face], device=values.device)]
+    found = torch.einsum("nc...,nc->n...", corners, torch.from_numpy(weights).to(corners))
+    return torch.nn.functional.normalize(found, dim=-1) if unit else found
 
 
 class SampleSurface(_FromMesh):
@@ -57,14 +79,17 @@ class SampleSurface(_FromMesh):
         seed: An integer gives a mesh the same points on every call, a generator new ones.
 
     Shapes:
-        ``data.pos [V, 3]``, ``data.face [3, F]`` -> ``data.pos [num_points, 3]``, no face.
+        ``data.pos [V, 3]``, ``data.face [3, F]`` -> ``data.pos [num_points, 3]``, no face; real
+        attributes of the vertices, such as ``normal``, ``color`` and ``x``, are taken between
+        those of the corners.
 
     Raises:
         DataError: See :func:`sample_surface`.
     """
 
-    def _sample(self, vertices: Floats, faces: Floats, seed: int) -> Floats:
-        return sample_surface(vertices, faces, self.num_points, seed)
+    def _sample(self, vertices: Floats, faces: Floats, seed: int) -> tuple[Floats, Places | None]:
+        points, face, weights = surface_places(vertices, faces, self.num_points, seed)
+        return points, (face, weights)
 
 
 class PoissonDiskSampling(_FromMesh):
@@ -75,15 +100,16 @@ class PoissonDiskSampling(_FromMesh):
         seed: An integer gives a mesh the same points on every call, a generator new ones.
 
     Shapes:
-        ``data.pos [V, 3]``, ``data.face [3, F]`` -> ``data.pos [num_points, 3]``, no face.
+        ``data.pos [V, 3]``, ``data.face [3, F]`` -> ``data.pos [num_points, 3]``, no face and no
+        other attributes of the vertices.
 
     Raises:
         DataError: See :func:`poisson_disk`.
         ImportError: Open3D is missing.
     """
 
-    def _sample(self, vertices: Floats, faces: Floats, seed: int) -> Floats:
-        return poisson_disk(vertices, faces, self.num_points, seed)
+    def _sample(self, vertices: Floats, faces: Floats, seed: int) -> tuple[Floats, Places | None]:
+        return poisson_disk(vertices, faces, self.num_points, seed), None
 
 
 class FarthestPointSampling(_Resample):

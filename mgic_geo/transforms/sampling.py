@@ -35,6 +35,18 @@ def sample_surface(
     Raises:
         DataError: No face, a face past the vertices, coordinates that are not finite, no area.
     """
+    return surface_places(vertices, faces, num_points, seed)[0]
+
+
+def surface_places(
+    vertices: npt.ArrayLike, faces: npt.ArrayLike, num_points: int, seed: Seed = 0
+) -> tuple[Floats, npt.NDArray[np.int64], Floats]:
+    """:func:`sample_surface`, and where on the mesh its points are.
+
+    Returns:
+        Points ``[num_points, 3]``, the face of each, and its barycentric coordinates there,
+        ``[num_points, 3]``.
+    """
     rng = np.random.default_rng(seed)
     corner, edge1, edge2 = _triangles(vertices, faces)
     if num_points < 1:
@@ -49,7 +61,8 @@ def sample_surface(
     root = np.sqrt(draws[1])[:, None]
     share = draws[2][:, None]
     points: Floats = corner[face] + root * ((1.0 - share) * edge1[face] + share * edge2[face])
-    return points
+    weights = np.concatenate([1.0 - root, root * (1.0 - share), root * share], axis=1)
+    return points, face, weights
 
 
 def poisson_disk(

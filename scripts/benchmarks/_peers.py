@@ -157,7 +157,7 @@ class PygClassifier(nn.Module):
     def prepare(self, pos: Tensor) -> EdgeGraph:
         """The graph; by our search, so that the layers alone make the difference."""
         batch = torch.arange(pos.size(0), device=pos.device).repeat_interleave(pos.size(1))
-        return EdgeGraph(knn_graph(pos, self.k), batch)
+        return EdgeGraph(knn_graph(pos, self.k, num_workers=None), batch)
 
     def forward(self, pos: Tensor, operators: EdgeGraph | None = None) -> Tensor:
         graph = self.prepare(pos) if operators is None else operators

@@ -19,7 +19,7 @@ def run(bench: Bench) -> None:
     width = 16 if bench.quick else 64
     for nodes in sizes:
         pos = make_clouds(1, nodes, bench.device)
-        search = Peer("knn_graph", partial(partial, knn_graph, pos, 10))
+        search = Peer("knn_graph", partial(partial, knn_graph, pos, 10, num_workers=None))
         bench.compare("points", "graph", [search], seconds=3.0, width=width, nodes=nodes)
         peers = [_peer(name, width, pos) for name in MODELS]
         bench.compare(

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from mgic_geo.graph import Neighborhoods, differential_operators, knn_graph
-from mgic_geo.nn import DiffGCNConv, EdgeConv, GroupedPointwise
+from mgic_geo.nn import DiffGCNConv, GroupedPointwise, LinearEdgeConv
 
 from ._bench import Bench, Peer
 from ._peers import make_clouds
@@ -105,7 +105,7 @@ def _diffgcn(nodes: int, width: int, size: int, operators: Any, train: bool) -> 
 def _edgeconv(nodes: int, width: int, size: int, edges: Neighborhoods, train: bool) -> Peer:
     return _peer(
         "EdgeConv",
-        lambda: EdgeConv([2 * width, width], width // size, bias=False),
+        lambda: LinearEdgeConv(width, width, width // size, bias=False),
         edges,
         nodes,
         width,

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mgic_geo.graph import Neighborhoods, differential_operators, knn_graph
-from mgic_geo.nn import EdgeConv, GraphBlock
+from mgic_geo.nn import GraphBlock, LinearEdgeConv
 from scripts.benchmarks._bench import Peer
 from scripts.benchmarks._peers import (
     PygBlock,
@@ -77,7 +77,7 @@ def _peers(check: Check, width: int, nodes: int, train: bool, graphs: dict[str, 
 
 
 def _edge_block(channels: int, groups: int) -> nn.Module:
-    conv = EdgeConv([2 * channels, channels], groups, bias=False)
+    conv = LinearEdgeConv(channels, channels, groups, bias=False)
     return GraphBlock(conv, channels, residual=True)
 
 

@@ -64,8 +64,8 @@ def test_modelnet_tree(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_furniture(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def few(root: Path, split: str, num_points: int) -> Furniture10:
-        return Furniture10(root, split, shapes_per_class=1, num_points=num_points)
+    def few(root: Path, split: str, **options: Any) -> Furniture10:
+        return Furniture10(root, split, shapes_per_class=1, **options)
 
     monkeypatch.setattr(prepare, "Furniture10", few)
     done = cli("prepare", "furniture10", "--num_points", 32)

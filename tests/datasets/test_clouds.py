@@ -91,3 +91,18 @@ def test_farthest_points_are_more_even() -> None:
 def test_unusable_shapes(shape: np.ndarray, sampling: str, says: str) -> None:
     with pytest.raises(DataError, match=says):
         sample_points(shape, 20, sampling, name="a.pcd")
+
+
+def test_points_that_are_nowhere_are_counted_once(tmp_path: Path) -> None:
+    folder = tmp_path / "own" / "ball"
+    folder.mkdir(parents=True)
+    for name, holes in (("a", 20), ("b", 0), ("c", 5)):
+        points = POINTS.copy()
+        points[:holes, 1] = np.nan
+        np.save(folder / f"{name}.npy", points)
+    says = r"own: 25 points of 2 of its 3 shapes have NaN or infinite coordinates and are left out"
+    for _ in range(2):  # from the files, then from the cache
+        with pytest.warns(UserWarning, match=says) as caught:
+            dataset = PointClouds(tmp_path / "own", tmp_path, num_points=30)
+        assert len(caught) == 1
+        assert dataset.names == ("a", "b", "c")

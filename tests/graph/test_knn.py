@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import sys
+from types import ModuleType, SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mgic_geo.errors import DataError
-from mgic_geo.graph import available_backends, knn, knn_graph, radius, radius_graph
+from mgic_geo.graph import available_backends, fps, knn, knn_graph, radius, radius_graph
 from mgic_geo.kernels.neighbors import backends
 from mgic_geo.testing import random_clouds
 
@@ -103,9 +106,25 @@ def test_chunks_do_not_change_the_dense_search(dims: int, monkeypatch: pytest.Mo
         assert all(torch.equal(a, b) for a, b in zip(found, expected))
 
 
-def test_torch_cluster_is_among_the_backends_where_it_is_installed() -> None:
-    pytest.importorskip("torch_cluster", reason="torch-cluster is not installed")
-    assert "torch_cluster" in available_backends()
+@pytest.mark.parametrize(
+    ("cuda_version", "expected"),
+    [(-1, ["dense"]), (12080, ["pyg_lib", "torch_cluster", "dense"]), (None, ["dense"])],
+)
+def test_a_build_for_the_cpu_takes_no_cuda_tensors(
+    cuda_version: int | None, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The packages' stand-ins; real CPU builds of torch-cluster say -1."""
+    for search in (backends.has_pyg_lib, backends.has_torch_cluster):
+        monkeypatch.setattr(backends, search.__name__, search.__wrapped__)  # nothing remembered
+    for package, library in (("pyg_lib", "pyg"), ("torch_cluster", "torch_cluster")):
+        monkeypatch.setitem(sys.modules, package, ModuleType(package))
+        operators = SimpleNamespace(knn=None)
+        if cuda_version is not None:  # before it could say
+            operators.cuda_version = lambda: cuda_version
+        monkeypatch.setattr(torch.ops, library, operators, raising=False)
+    assert available_backends("cuda") == expected
+    assert available_backends("mps") == ["dense"]
+    assert {"pyg_lib", "torch_cluster"} <= set(available_backends("cpu"))
 
 
 @pytest.mark.parametrize(
@@ -130,8 +149,8 @@ def test_automatic_choice_without_other_packages(
             backends.SEARCHES, name, lambda *a, n=name, s=fake: used.append(n) or s(*a)
         )
     monkeypatch.setattr(backends, "has_compiled", lambda: kernels)
-    monkeypatch.setattr(backends, "has_pyg_lib", lambda: False)
-    monkeypatch.setattr(backends, "has_torch_cluster", lambda: False)
+    monkeypatch.setattr(backends, "has_pyg_lib", lambda kind: False)
+    monkeypatch.setattr(backends, "has_torch_cluster", lambda kind: False)
     knn_graph(torch.randn(20, dims), 4)
     assert used == [expected]
     assert available_backends("cuda") == ["dense"]
@@ -282,21 +301,58 @@ def test_wrong_input_is_named() -> None:
         (
             DataError,
             "cloud 0 has 10 points, k = 10 needs at least 11",
-            lambda: knn_graph(pos, 10, batch),
+            lambda: knn_graph(pos, 10, batch, strict=True),
         ),
         (DataError, "NaN or infinite", lambda: knn_graph(bad, 3)),
         (DataError, "NaN or infinite", lambda: knn_graph(pos / 0.0, 3)),
         (DataError, "20 points, or is not sorted", lambda: knn_graph(pos, 3, batch.flip(0))),
         (DataError, "batch has 20 entries for 15 points", lambda: knn_graph(pos[:15], 3, batch)),
-        (DataError, "cloud 1 has 0 points", lambda: knn(pos, pos, 3, None, batch)),
+        (DataError, "cloud 1 has 0 points", lambda: knn(pos, pos, 3, None, batch, strict=True)),
         (ValueError, "k = 0: it must be at least 1", lambda: knn(pos, pos, 0)),
         (ValueError, r"must be \[N, D\], got \[20\]", lambda: knn_graph(pos[:, 0], 3)),
         (ValueError, "num_workers = 0", lambda: knn_graph(pos, 3, num_workers=0)),
         (ValueError, "flow = 'up'", lambda: knn_graph(pos, 3, flow="up")),
+        (AssertionError, "flow = 'up'", lambda: radius_graph(pos, 3, flow="up")),
         (ValueError, "backend = 'magic': use one of", lambda: knn_graph(pos, 3, backend="magic")),
     ]:
         with pytest.raises(error, match=message):
             call()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("loop", [False, True])
+def test_small_clouds_have_the_neighbors_that_they_have(backend: str, loop: bool) -> None:
+    pos, batch = torch.rand(9, 3), torch.tensor([0, 1, 1, 1, 2, 2, 2, 2, 2])
+    found = knn_graph(pos, 3, batch, loop, backend=backend)
+    assert torch.bincount(found[1]).tolist() == [loop] + [2 + loop] * 3 + [3] * 5
+    assert torch.equal(batch[found[0]], batch[found[1]])
+    order = (pos[found[0]] - pos[found[1]]).norm(dim=1)
+    assert all((order[found[1] == i].diff() >= 0).all() for i in range(9))
+    assert torch.equal(
+        knn(pos, pos[:1], 20, backend=backend)[1], (pos - pos[0]).norm(dim=1).argsort()
+    )
+
+
+def test_a_radius_without_a_limit_finds_all() -> None:
+    pos = torch.rand(200, 3)
+    near = torch.cdist(pos, pos) <= 0.8
+    assert radius(pos, pos, 0.8, max_num_neighbors=None).shape[1] == near.sum() > 32 * 200
+    assert radius_graph(pos, 0.8, max_num_neighbors=None).shape[1] == near.sum() - 200
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+def test_searches_compile_to_torchscript() -> None:
+    pos, batch = random_clouds(2, 10)
+    for search, arguments in [
+        (knn, (pos, pos[5:15], 3, batch, batch[5:15])),
+        (knn, (pos, pos, 30)),
+        (knn_graph, (pos, 3, batch, True, "target_to_source", True)),
+        (radius, (pos, pos, 0.4, batch, batch)),
+        (radius_graph, (pos, 0.4, batch)),
+        (radius_graph, (pos, 9.0, batch, False, None)),
+        (fps, (pos, batch, 0.3, False)),
+    ]:
+        assert torch.equal(torch.jit.script(search)(*arguments), search(*arguments)), search
 
 
 def test_k_below_one_is_named_as_it_was_given() -> None:
@@ -305,6 +361,6 @@ def test_k_below_one_is_named_as_it_was_given() -> None:
 
 
 def test_a_missing_backend_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "has_pyg_lib", lambda: False)
+    monkeypatch.setattr(backends, "has_pyg_lib", lambda kind: False)
     with pytest.raises(ValueError, match="backend = 'pyg_lib' is not available here"):
         knn_graph(torch.rand(5, 3), 2, backend="pyg_lib")

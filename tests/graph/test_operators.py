@@ -236,7 +236,7 @@ def test_wrong_input_is_named(compiled: bool, monkeypatch: pytest.MonkeyPatch) -
     infinite[4, 0] = float("inf")
     graph = Neighborhoods.from_edge_index(edge_index, len(pos))
     for error, message, arguments in [
-        (ValueError, r"pos must be \[N, 3\], got \[\d+, 2\]", (pos[:, :2], edge_index)),
+        (ValueError, r"pos must be \[N, d\], got \[\d+\]", (pos[:, 0], edge_index)),
         (DataError, "are not all finite", (nan, edge_index)),
         (DataError, "are not all finite", (infinite, edge_index)),
         (DataError, "points coincide", (torch.zeros_like(pos), edge_index)),

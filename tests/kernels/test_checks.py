@@ -172,7 +172,7 @@ def test_the_plain_route_checks_too() -> None:
     pos = torch.rand(5, 3)
     with kernels.plain_torch():
         for error, call in (
-            (DataError, lambda: knn_graph(pos, 5)),
+            (DataError, lambda: knn_graph(pos, 5, strict=True)),
             (DataError, lambda: knn_graph(pos * torch.nan, 2)),
             (DataError, lambda: kernels.farthest_points(pos, 6, 0)),
             (DataError, lambda: kernels.group_edges(torch.tensor([[9], [0]]), 3)),

@@ -246,3 +246,16 @@ def test_snapshot() -> None:
     if os.environ.get("MGIC_GEO_SNAPSHOT") == "write":
         SNAPSHOT.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     assert found == json.loads(SNAPSHOT.read_text("utf-8"))
+
+
+def test_features_beside_the_coordinates() -> None:
+    model = build("mgic_pyramid", in_channels=2, part_size=32)
+    pos, batch = clouds()
+    x = torch.randn(len(pos), 2)
+    together = torch.cat([pos, x], dim=1)
+    expected = model(pos, batch, x=x)
+    torch.testing.assert_close(model(together, batch), expected)
+    torch.testing.assert_close(model(together.view(3, 60, 5)), expected)
+    assert not model(pos, batch, x=x + 1.0).allclose(expected)
+    with pytest.raises(ValueError, match="the model takes in_channels = 2"):
+        model(pos, batch)

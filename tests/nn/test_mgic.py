@@ -183,7 +183,7 @@ def test_couples_all_channels_where_groups_alone_do_not() -> None:
         assert_full_coupling(grouped, x)
 
 
-@pytest.mark.parametrize("conv", [DiffGCNConv, lambda c, d, g: EdgeConv([2 * c, d], g)])
+@pytest.mark.parametrize("conv", [DiffGCNConv, lambda c, d, g: EdgeConv([2 * c, d], groups=g)])
 def test_couples_all_channels_of_graph_layers(conv: Any) -> None:
     pos, batch = random_clouds(1, 40)
     edge_index = knn_graph(pos, 6, batch)

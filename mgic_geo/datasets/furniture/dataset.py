@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from torch_geometric.data import Data
@@ -11,7 +12,9 @@ from torch_geometric.data import Data
 from mgic_geo.datasets._base import CloudDataset, as_tensors
 from mgic_geo.datasets._cache import SampledClouds, cache_path, load_cache, save_cache
 from mgic_geo.errors import DataError
-from mgic_geo.transforms import sample_surface
+from mgic_geo.io import parse_features
+from mgic_geo.io.features import feature_width, mesh_features
+from mgic_geo.transforms.sampling import surface_places
 
 from .shapes import CLASSES, SPLITS, furniture_mesh, shape_seed
 
@@ -34,6 +37,7 @@ class Furniture10(CloudDataset):
         num_points: Points a shape.
         seed: Decides everything.
         transform: Called with each item that is taken.
+        features: ``"normals"`` or nothing, as in :class:`~mgic_geo.datasets.PointClouds`.
 
     Attributes:
         classes: The class names, sorted; ``y`` is the index into them.
@@ -56,7 +60,9 @@ class Furniture10(CloudDataset):
         num_points: int = 1024,
         seed: int = 0,
         transform: Callable[[Data], Data] | None = None,
+        features: str | Sequence[str] = (),
     ) -> None:
+        features = parse_features(features)
         if split not in SPLITS:
             raise DataError(f"split must be one of {', '.join(SPLITS)}, got '{split}'")
         count = _PER_CLASS[split] if shapes_per_class is None else shapes_per_class
@@ -67,25 +73,39 @@ class Furniture10(CloudDataset):
             )
         sampled = None
         if root is not None:
-            settings = {"furniture": _VERSION, "shapes": count, "points": num_points, "seed": seed}
+            settings: dict[str, Any] = {
+                "furniture": _VERSION,
+                "shapes": count,
+                "points": num_points,
+                "seed": seed,
+            }
+            if features:  # without them caches keep their names
+                settings["features"] = features
             path = cache_path(root, f"furniture10_{split}", settings)
             sampled = load_cache(path)
         if sampled is None:
-            sampled = _sample(split, count, num_points, seed)
+            sampled = _sample(split, count, num_points, seed, features)
             if root is not None:  # two processes at once write the same file, each of them whole
                 save_cache(path, sampled)
-        super().__init__(sampled.points, sampled.labels, CLASSES, sampled.names, root, transform)
+        super().__init__(
+            sampled.points, sampled.labels, CLASSES, sampled.names, root, transform, features
+        )
         self.split, self.seed = split, seed
 
 
-def _sample(split: str, count: int, num_points: int, seed: int) -> SampledClouds:
-    points = np.empty((len(CLASSES) * count, num_points, 3), dtype=np.float32)
+def _sample(
+    split: str, count: int, num_points: int, seed: int, features: tuple[str, ...]
+) -> SampledClouds:
+    width = 3 + feature_width(features)
+    points = np.empty((len(CLASSES) * count, num_points, width), dtype=np.float32)
     names: list[str] = []
     for index, class_name in enumerate(CLASSES):
         for number in range(1, count + 1):
             rng = np.random.default_rng(shape_seed(seed, split, index, number))
             mesh = furniture_mesh(class_name, rng)
-            points[len(names)] = sample_surface(mesh.vertices, mesh.faces, num_points, rng)
+            pos, face, weights = surface_places(mesh.vertices, mesh.faces, num_points, rng)
+            beside = mesh_features(mesh, features, face, weights, "furniture10")
+            points[len(names)] = np.concatenate([pos, beside], axis=1)
             names.append(f"{class_name}_{number:04d}")
     labels = np.repeat(np.arange(len(CLASSES)), count)
     return SampledClouds(*as_tensors(points, labels), tuple(names))

@@ -27,8 +27,8 @@ FITS = ("average", "least_squares")
 def _check_graph(pos: Tensor, rowptr: Tensor, col: Tensor, fit: str) -> None:
     if pos.dim() != 2 or not pos.size(1) or not pos.is_floating_point():
         raise ValueError(f"pos must be [N, D] of numbers, got {pos.dtype} {list(pos.shape)}")
-    if fit not in FITS or (fit == "least_squares" and pos.size(1) != 3):
-        raise ValueError(f"fit = {fit!r}: use one of {FITS}, the second one in 3 dimensions")
+    if fit not in FITS:
+        raise ValueError(f"fit = {fit!r}: use one of {FITS}")
     check_graph(pos, rowptr, col, pos.size(0))
 
 

@@ -11,7 +11,7 @@ RIDGE = 0.02
 
 
 def least_squares_derivatives(offset: Tensor, target: Tensor, nodes: int) -> Tensor:
-    r"""Weights of the edges by moving least squares, three first and three second derivatives.
+    r"""Weights of the edges by moving least squares: first and second derivatives along each axis.
 
     With :math:`u_{ij} = (p_j - p_i) / h_i`, :math:`h_i` the root mean square length of the edges of
     node :math:`i`, the weights :math:`w_{ij} = e^{-\lVert u_{ij} \rVert^2}` scaled to sum 1, and
@@ -33,12 +33,12 @@ def least_squares_derivatives(offset: Tensor, target: Tensor, nodes: int) -> Ten
     <https://doi.org/10.1090/S0025-5718-1981-0616367-1>`_ (Lancaster and Salkauskas, 1981).
 
     Args:
-        offset: :math:`p_j - p_i` of each edge, ``[E, 3]``.
+        offset: :math:`p_j - p_i` of each edge, ``[E, D]``.
         target: Its node :math:`i`, int64 ``[E]``.
         nodes: Number of nodes :math:`N`.
 
     Returns:
-        ``[E, 6]``, factors of :math:`\Delta_j`: ``G_x, G_y, G_z, L_x, L_y, L_z``.
+        ``[E, 2 D]``, factors of :math:`\Delta_j`: in space ``G_x, G_y, G_z, L_x, L_y, L_z``.
     """
 
     def total(values: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ def least_squares_derivatives(offset: Tensor, target: Tensor, nodes: int) -> Ten
     weight = (near / total(near).clamp_min(tiny)[target])[:, None]
     moments = total((weight * u)[:, :, None] * u[:, None, :])
     ridge = RIDGE * moments.diagonal(dim1=1, dim2=2).sum(dim=1)
-    eye = torch.eye(3, dtype=u.dtype, device=u.device)
+    eye = torch.eye(u.size(1), dtype=u.dtype, device=u.device)
     system = moments + ridge.clamp_min(tiny)[:, None, None] * eye
     gradient = (symmetric_inverse(system)[target] @ (weight * u)[:, :, None]).squeeze(-1)
     cosines = u.square() / u.square().sum(dim=-1, keepdim=True).clamp_min(tiny)
@@ -67,7 +67,19 @@ def least_squares_derivatives(offset: Tensor, target: Tensor, nodes: int) -> Ten
 
 
 def symmetric_inverse(matrix: Tensor) -> Tensor:
-    """Inverses of symmetric matrices ``[N, 3, 3]``; ONNX has no operator for them."""
+    """Inverses of symmetric matrices ``[N, D, D]``; ONNX has no operator for them.
+
+    Written out up to three dimensions, LAPACK's beyond.
+    """
+    dims = matrix.size(-1)
+    if dims == 1:
+        return matrix.reciprocal()
+    if dims == 2:
+        a, b, c = matrix[:, 0, 0], matrix[:, 0, 1], matrix[:, 1, 1]
+        turned = torch.stack([c, -b, -b, a], dim=-1).unflatten(-1, (2, 2))
+        return turned / (a * c - b * b)[:, None, None]
+    if dims > 3:
+        return torch.linalg.inv(matrix)
     a, b, c = matrix.unbind(dim=1)
     adjugate = torch.stack(
         [torch.linalg.cross(x, y, dim=-1) for x, y in ((b, c), (c, a), (a, b))], dim=-1

@@ -30,21 +30,27 @@ __all__ = [
     "neighbor_table_reference",
 ]
 
+
+class TooFewPoints(DataError):
+    """A cloud has fewer points than neighbours are asked for."""
+
+
 _FLOATS = (torch.float32, torch.float64)
 
 
 def available_backends(device: str | torch.device = "cpu") -> list[str]:
     """The ``backend`` names that work here, best first for static points."""
-    on_cpu = torch.device(device).type == "cpu"
-    return [name for name in backends.SEARCHES if _is_usable(name, on_cpu)]
+    kind = torch.device(device).type
+    return [name for name in backends.SEARCHES if _is_usable(name, kind)]
 
 
-def _is_usable(backend: str, on_cpu: bool) -> bool:
+def _is_usable(backend: str, kind: str) -> bool:
+    """Whether a search works on devices of this kind."""
     if backend in ("compiled", "kdtree"):
-        return on_cpu and (backend == "kdtree" or backends.has_compiled())
+        return kind == "cpu" and (backend == "kdtree" or backends.has_compiled())
     if backend == "torch_cluster":
-        return backends.has_torch_cluster()
-    return backend == "dense" or backends.has_pyg_lib()
+        return backends.has_torch_cluster(kind)
+    return backend == "dense" or backends.has_pyg_lib(kind)
 
 
 def _check(
@@ -83,7 +89,7 @@ def _check(
     for i in range(clouds):
         size = ptr_x[i + 1] - ptr_x[i]
         if size < k + own and ptr_y[i + 1] > ptr_y[i] and radius is None:
-            raise DataError(
+            raise TooFewPoints(
                 f"cloud {i} has {size} points, k = {k} needs at least {k + own}: "
                 f"use a smaller k or more points"
             )
@@ -145,7 +151,12 @@ def neighbor_table(
 
 
 def _check_farthest(
-    pos: Tensor, num_points: int, seed: int, batch: Tensor | None = None
+    pos: Tensor,
+    num_points: int,
+    seed: int,
+    batch: Tensor | None = None,
+    counts: Tensor | None = None,
+    first: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Sizes of the clouds, and the first point of each."""
     if pos.dim() != 2 or not pos.numel():
@@ -154,17 +165,32 @@ def _check_farthest(
         raise DataError("pos has NaN or infinite coordinates; drop those points first")
     if batch is not None:
         _check_batch(batch, pos.size(0))
-    counts, first = first_points(pos, seed, batch)
-    if not 1 <= num_points <= int(counts.min()):
+    sizes, start = first_points(pos, seed, batch, first)
+    if start.shape != sizes.shape or int(start.min()) < 0:
+        raise ValueError(f"first must be [{len(sizes)}] and not negative, got {list(start.shape)}")
+    if counts is None:
+        least, most = num_points, num_points - int(sizes.min())
+    elif counts.shape != sizes.shape:
+        raise ValueError(f"counts must be [{len(sizes)}], got {list(counts.shape)}")
+    else:
+        least, most = int(counts.min()), int((counts - sizes).max())
+    if least < 1 or most > 0:
         raise DataError(
-            f"cannot pick {num_points} points from a cloud of {int(counts.min())}: "
-            "ask for at least 1 and at most all"
+            f"cannot pick {num_points if counts is None else counts.tolist()} points from a cloud "
+            f"of {int(sizes.min())}: ask for at least 1 and at most all"
         )
-    return counts, first
+    return sizes, start
 
 
 @operator(farthest_points_reference, _check_farthest)
-def farthest_points(pos: Tensor, num_points: int, seed: int, batch: Tensor | None = None) -> Tensor:
+def farthest_points(
+    pos: Tensor,
+    num_points: int,
+    seed: int,
+    batch: Tensor | None = None,
+    counts: Tensor | None = None,
+    first: Tensor | None = None,
+) -> Tensor:
     """Points picked one by one, each the farthest from those before; in double precision.
 
     Args:
@@ -172,22 +198,27 @@ def farthest_points(pos: Tensor, num_points: int, seed: int, batch: Tensor | Non
         num_points: Points to pick from each cloud.
         seed: Decides the first one.
         batch: Cloud of each point, sorted, ``[N]``.
+        counts: Points to pick from each cloud that has points, int64 ``[B]``, for ``num_points``.
+        first: The first one, counted in its cloud, int64 ``[B]``, for ``seed``.
 
     Returns:
         Indices, int64 ``[B * num_points]``, cloud after cloud; clouds without points are left out.
 
     Raises:
+        ValueError: ``counts`` or ``first`` are not one for each cloud.
         DataError: A cloud has fewer points than asked for, or coordinates are not finite.
     """
-    counts, first = _check_farthest(pos, num_points, seed, batch)
+    sizes, start = _check_farthest(pos, num_points, seed, batch, counts, first)
     if not reads_indices(pos):
-        return farthest_points_reference(pos, num_points, seed, batch)
+        return farthest_points_reference(pos, num_points, seed, batch, counts, first)
     from mgic_geo.kernels.neighbors.farthest import farthest_table
 
+    if counts is None:
+        counts = torch.full_like(sizes, num_points)
     points = np.array(pos.detach().double().numpy(), order="C")
-    ptr = np.append(0, counts.cumsum(0).numpy())
+    ptr = np.append(0, sizes.cumsum(0).numpy())
     workers = torch.get_num_threads()
-    return torch.from_numpy(farthest_table(points, ptr, first.numpy(), num_points, workers))
+    return torch.from_numpy(farthest_table(points, ptr, start.numpy(), counts.numpy(), workers))
 
 
 @neighbor_table.register_fake
@@ -196,8 +227,15 @@ def _(x: Tensor, y: Tensor, k: int, *_: Any, **__: Any) -> Tensor:
 
 
 @farthest_points.register_fake
-def _(pos: Tensor, num_points: int, seed: int, batch: Tensor | None = None) -> Tensor:
-    if batch is None:
+def _(
+    pos: Tensor,
+    num_points: int,
+    seed: int,
+    batch: Tensor | None = None,
+    counts: Tensor | None = None,
+    first: Tensor | None = None,
+) -> Tensor:
+    if batch is None and counts is None:
         return pos.new_empty(num_points, dtype=torch.int64)
     return pos.new_empty(torch.library.get_ctx().new_dynamic_size(), dtype=torch.int64)
 
@@ -208,14 +246,14 @@ def _flops(*_: Any, **__: Any) -> int:
 
 
 def _choose(backend: str, x: Tensor) -> str:
-    on_cpu = x.device.type == "cpu"
+    kind = x.device.type
     if backend == "auto":  # one after another: to ask for torch-cluster is to import it
         low = x.size(1) <= KDTREE_MAX_DIM
         names = (n for n in backends.SEARCHES if low or n not in ("compiled", "kdtree"))
-        return next(name for name in names if _is_usable(name, on_cpu))
+        return next(name for name in names if _is_usable(name, kind))
     if backend not in backends.SEARCHES:
         raise ValueError(f"backend = {backend!r}: use one of {['auto', *backends.SEARCHES]}")
-    if not _is_usable(backend, on_cpu):
+    if not _is_usable(backend, kind):
         raise ValueError(f"backend = {backend!r} is not available here for {x.device.type} tensors")
     return backend
 

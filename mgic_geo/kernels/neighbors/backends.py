@@ -9,7 +9,6 @@ cloud with queries has ``k`` points or more to find; the caller has seen to that
 from __future__ import annotations
 
 import functools
-import importlib.util
 import math
 from collections.abc import Callable, Sequence
 
@@ -30,16 +29,32 @@ Search = Callable[[Tensor, Tensor, Sequence[int], Sequence[int], int, int, bool]
 
 
 @functools.cache
-def has_torch_cluster() -> bool:
+def has_torch_cluster(device_type: str = "cpu") -> bool:
+    """Whether torch-cluster is here, and was built for tensors of this kind of device."""
     try:
         import torch_cluster  # noqa: F401
     except (ImportError, OSError, RuntimeError):  # missing, or built for another torch
         return False
-    return True
+    return _built_for(device_type, "torch_cluster")
 
 
-def has_pyg_lib() -> bool:
-    return importlib.util.find_spec("pyg_lib") is not None and hasattr(torch.ops.pyg, "knn")
+@functools.cache
+def has_pyg_lib(device_type: str = "cpu") -> bool:
+    """Whether pyg-lib is here, and was built for tensors of this kind of device."""
+    try:
+        import pyg_lib  # noqa: F401
+    except (ImportError, OSError, RuntimeError):
+        return False
+    return hasattr(torch.ops.pyg, "knn") and _built_for(device_type, "pyg")
+
+
+def _built_for(device_type: str, library: str) -> bool:
+    """Both libraries say which CUDA they were built with, -1 for none: a build for the CPU imports
+    on a machine with a GPU all the same, and fails at the first call."""
+    if device_type == "cpu":
+        return True
+    version = getattr(getattr(torch.ops, library), "cuda_version", None)
+    return device_type == "cuda" and version is not None and version() > 0
 
 
 def has_compiled() -> bool:
@@ -174,7 +189,7 @@ def dense_within(
             found, distance = nearest(
                 x[None, start:stop], y[None, part], most, own_row=first - start if own else None
             )
-            there = distance[0] <= radius
+            there = (distance[0] <= radius) & distance[0].isfinite()
             table[part, :most] = torch.where(there, found[0] + start, -1)
     return table
 

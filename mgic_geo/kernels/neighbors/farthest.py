@@ -23,23 +23,24 @@ def farthest_table(
     pos: NDArray,
     ptr: NDArray[np.int64],
     first: NDArray[np.int64],
-    num: int,
+    counts: NDArray[np.int64],
     workers: int,
 ) -> NDArray[np.int64]:
-    """Picks ``num`` points of each cloud, from its point ``first`` on, ``[B * num]``.
+    """Picks ``counts`` points of each cloud, from its point ``first`` on, cloud after cloud.
 
     ``pos`` is overwritten. A point once picked has distance -1; ties go to the smaller index.
     """
     forest = grow(pos, ptr, workers)
-    picked = np.empty((len(first), num), np.int64)
+    ends = np.append(0, counts.cumsum())
+    picked = np.empty(ends[-1], np.int64)
     parts = ranges(len(first), 2 * workers if workers > 1 else 1)
-    run_all(_pick, [(forest, first, picked, *part) for part in parts], workers)
-    return picked.reshape(-1)
+    run_all(_pick, [(forest, first, ends, picked, *part) for part in parts], workers)
+    return picked
 
 
 @numba.njit(nogil=True, cache=True)
-def _pick(forest, first, picked, begin, end):
-    """Fills the rows of clouds ``begin`` to ``end``."""
+def _pick(forest, first, ends, picked, begin, end):
+    """Fills the places of clouds ``begin`` to ``end``."""
     order, leaves, boxes = forest.order, forest.leaves, forest.boxes
     new = np.empty(leaves.shape[1], leaves.dtype)
     squared = np.empty(LEAF, leaves.dtype)
@@ -63,8 +64,8 @@ def _pick(forest, first, picked, begin, end):
             _join(largest, whose, node)
         stack = np.empty(2 * depth + 3, np.int64)
         current = first[cloud] + start
-        for step in range(picked.shape[1]):
-            picked[cloud, step] = current
+        for place in range(ends[cloud], ends[cloud + 1]):
+            picked[place] = current
             home, at = slot[current - start] // LEAF, slot[current - start] % LEAF
             for axis in range(len(new)):
                 new[axis] = leaves[leaf0 + home, axis, at]

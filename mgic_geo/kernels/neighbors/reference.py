@@ -79,23 +79,29 @@ def nearest(
 
 
 def farthest_points_reference(
-    pos: Tensor, num_points: int, seed: int, batch: Tensor | None = None
+    pos: Tensor,
+    num_points: int,
+    seed: int,
+    batch: Tensor | None = None,
+    counts: Tensor | None = None,
+    first: Tensor | None = None,
 ) -> Tensor:
     """What :func:`~mgic_geo.kernels.farthest_points` computes."""
-    counts, first = first_points(pos, seed, batch)
-    starts = counts.cumsum(0) - counts
+    sizes, first = first_points(pos, seed, batch, first)
+    starts = sizes.cumsum(0) - sizes
     pos = pos.detach().double()
     if batch is None:
         cloud, valid = pos.unsqueeze(0), torch.ones(1, 1, dtype=torch.bool, device=pos.device)
     else:  # all clouds at once, filled up to the largest
-        column = torch.arange(int(counts.max()), device=pos.device)
-        valid = column < counts[:, None]
+        column = torch.arange(int(sizes.max()), device=pos.device)
+        valid = column < sizes[:, None]
         cloud = pos[(starts[:, None] + column).clamp(max=pos.size(0) - 1)]
     # What is filled up and what was picked has distance -1.
     distance = torch.where(valid, torch.inf, -1.0).to(pos.dtype).expand(cloud.shape[:2])
     column = torch.arange(cloud.size(1), device=pos.device)
     picked = [first]
-    for step in range(num_points):
+    most = num_points if counts is None else int(counts.max())
+    for step in range(most):
         current = picked[step].unsqueeze(-1)
         place = current.unsqueeze(-1).expand(-1, -1, cloud.size(2))
         offset = cloud - cloud.gather(1, place)
@@ -106,15 +112,21 @@ def farthest_points_reference(
         distance = torch.minimum(distance, squared)
         distance = torch.where(column == current, -1.0, distance)
         picked.append(distance.argmax(dim=1))
-    return (torch.stack(picked[:num_points], dim=1) + starts[:, None]).flatten()
+    table = torch.stack(picked[:most], dim=1) + starts[:, None]
+    if counts is None:
+        return table.flatten()
+    return table[torch.arange(most, device=pos.device) < counts[:, None]]
 
 
-def first_points(pos: Tensor, seed: int, batch: Tensor | None) -> tuple[Tensor, Tensor]:
+def first_points(
+    pos: Tensor, seed: int, batch: Tensor | None, first: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Sizes of the clouds that have points, and where in each the sampling starts."""
     if batch is None:
-        counts = torch.full((1,), pos.size(0), device=pos.device)
+        sizes = torch.full((1,), pos.size(0), device=pos.device)
     else:
-        counts = torch.bincount(batch)
-        counts = counts[counts > 0]
-    first = (np.random.default_rng(seed).random() * counts.double()).long()
-    return counts, torch.minimum(first, counts - 1)
+        sizes = torch.bincount(batch)
+        sizes = sizes[sizes > 0]
+    if first is None:
+        first = (np.random.default_rng(seed).random() * sizes.double()).long()
+    return sizes, torch.minimum(first, sizes - 1)

@@ -13,18 +13,22 @@ from mgic_geo.graph.operators import check_fit
 from mgic_geo.kernels import diff_conv
 from mgic_geo.nn.pointwise import check_groups
 
-_TERMS = {"identity": range(0, 1), "gradient": range(1, 4), "laplacian": range(4, 7)}
+_TERMS = ("identity", "gradient", "laplacian")
 
 
 class DiffGCNConv(nn.Module):
     r"""Mixes the features of a node with their directional derivatives.
 
     .. math::
-        y_i = b + W \left[ x_i, \; (G_x x)_i, (G_y x)_i, (G_z x)_i, \;
-        (L_x x)_i, (L_y x)_i, (L_z x)_i \right]
+        y_i = b + W \left[ x_i, \; (G_1 x)_i, \dots, (G_d x)_i, \;
+        (L_1 x)_i, \dots, (L_d x)_i \right]
 
-    with the operators of :class:`~mgic_geo.graph.DifferentialOperators`, block-diagonal :math:`W`
-    of ``groups`` blocks and ``7 * in_channels * out_channels / groups`` weights. After `"DiffGCN:
+    with the operators of :class:`~mgic_geo.graph.DifferentialOperators` for positions in :math:`d`
+    dimensions, block-diagonal :math:`W` of ``groups`` blocks and
+    :math:`(2 d + 1) F_{in} F_{out} / groups` weights: seven terms in space, five in the plane. The
+    weights tell the axes from each other, so the layer is invariant to shifts and to the scale of
+    the positions, not to rotations. Fused loops are for :math:`d = 3`; in others the derivatives
+    are written to memory. After `"DiffGCN:
     Graph Convolutional Networks via Differential Operators and Algebraic Multigrid Pooling"
     <https://arxiv.org/abs/2006.04115>`_.
 
@@ -36,10 +40,11 @@ class DiffGCNConv(nn.Module):
         bias: Learn an additive bias.
         fit: How operators are built that are not given, see
             :func:`~mgic_geo.graph.differential_operators`.
+        dims: Dimensions :math:`d` of the positions.
 
     Shapes:
         - **input:** node features :math:`(N, F_{in})` and either prepared operators, or positions
-          :math:`(N, 3)` and ``edge_index`` :math:`(2, E)`
+          :math:`(N, d)` and ``edge_index`` :math:`(2, E)`
         - **output:** node features :math:`(N, F_{out})`
 
     Example:
@@ -56,21 +61,26 @@ class DiffGCNConv(nn.Module):
         in_channels: int,
         out_channels: int,
         groups: int = 1,
-        terms: Sequence[str] = ("identity", "gradient", "laplacian"),
+        terms: Sequence[str] = _TERMS,
         bias: bool = True,
         fit: str = "average",
+        dims: int = 3,
     ) -> None:
         super().__init__()
         check_fit(fit)
         check_groups(groups, in_channels=in_channels, out_channels=out_channels)
         if not terms or any(term not in _TERMS for term in terms):
-            raise ValueError(f"terms = {terms!r}: use one or more of {tuple(_TERMS)}")
+            raise ValueError(f"terms = {terms!r}: use one or more of {_TERMS}")
+        if dims < 1:
+            raise ValueError(f"dims = {dims}: it must be at least 1")
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.groups = groups
         self.fit = fit
         self.terms = tuple(term for term in _TERMS if term in terms)
-        self._rows = [row for term in self.terms for row in _TERMS[term]]
+        self.dims = dims
+        rows = (range(1), range(1, dims + 1), range(dims + 1, 2 * dims + 1))
+        self._rows = [row for term in self.terms for row in rows[_TERMS.index(term)]]
         self.weight = nn.Parameter(
             torch.empty(groups, len(self._rows), in_channels // groups, out_channels // groups)
         )
@@ -94,7 +104,7 @@ class DiffGCNConv(nn.Module):
 
         Args:
             x: Node features ``[N, in_channels]``.
-            pos: Positions ``[N, 3]``, or the prepared operators of the graph.
+            pos: Positions ``[N, d]``, or the prepared operators of the graph.
             edge_index: The graph, where ``pos`` are positions.
         """
         if isinstance(pos, DifferentialOperators):
@@ -103,20 +113,25 @@ class DiffGCNConv(nn.Module):
             raise ValueError("DiffGCNConv needs pos and edge_index, or prepared operators")
         else:
             operators = differential_operators(pos, edge_index, self.fit)
+        if operators.dims != self.dims:
+            raise ValueError(
+                f"positions in {operators.dims} dimensions, and the layer has dims = {self.dims}"
+            )
         y = diff_conv(x.to(self.weight.dtype), self.mix(), *operators)
         return y if self.bias is None else y + self.bias
 
     def mix(self) -> Tensor:
-        """The weights ``[groups, 7, C_in / groups, C_out / groups]``, 0 for the terms left out."""
-        if len(self._rows) == 7:
+        """The weights ``[groups, 2 d + 1, C_in / groups, C_out / groups]``, 0 for absent terms."""
+        terms = 2 * self.dims + 1
+        if len(self._rows) == terms:
             return self.weight
         groups, _, size, out = self.weight.shape
-        mix = self.weight.new_zeros(groups, 7, size, out)
+        mix = self.weight.new_zeros(groups, terms, size, out)
         rows = torch.tensor(self._rows, device=mix.device)
         return mix.index_copy(1, rows, self.weight)
 
     def extra_repr(self) -> str:
         return (
             f"{self.in_channels}, {self.out_channels}, groups={self.groups}, terms={self.terms}, "
-            f"bias={self.bias is not None}, fit={self.fit!r}"
+            f"bias={self.bias is not None}, fit={self.fit!r}, dims={self.dims}"
         )

@@ -1,45 +1,50 @@
 """Edge convolution with grouped channels."""
 
-from __future__ import annotations
+# Annotations are read by TorchScript and by PyG's inspector: no strings, PyG's own types.
 
 from collections.abc import Sequence
+from typing import Any, Union
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch_geometric.nn import MessagePassing
+from torch_geometric.typing import Adj, PairTensor
 
 from mgic_geo.graph import Neighborhoods
-from mgic_geo.kernels import neighbor_max
 from mgic_geo.nn._reset import reset
+from mgic_geo.nn.conv.linear_edge_conv import as_neighborhoods, linear_edge_max, linear_map
 from mgic_geo.nn.mlp import MLP
-from mgic_geo.nn.pointwise import GroupedPointwise, grouped_pointwise
-
-Graph = Tensor | Neighborhoods
 
 
-class EdgeConv(nn.Module):
+class EdgeConv(MessagePassing):
     r"""Aggregates a network of node and difference features over the edges.
 
     .. math::
         y_i = \max_{j \in N(i)} h_\Theta \left( [x_i, \; x_j - x_i] \right)
 
     From `"Dynamic Graph CNN for Learning on Point Clouds" <https://arxiv.org/abs/1801.07829>`_.
-    With ``groups=1`` it equals PyG's ``EdgeConv`` in value and gradient. In groups, group :math:`g`
-    of the outputs sees group :math:`g` of :math:`x_i` and of :math:`x_j - x_i`.
-
-    A linear :math:`h = [W_1, W_2]` with ``aggr="max"`` is computed as :math:`(W_1 - W_2) x_i +
-    \max_j W_2 x_j`, without a tensor of edges.
+    PyG's ``EdgeConv``, a ``MessagePassing`` with its arguments and kinds of input, with two things
+    more. In groups, group :math:`g` of the outputs sees group :math:`g` of :math:`x_i` and of
+    :math:`x_j - x_i`. And a linear :math:`h = [W_1, W_2]` with ``aggr="max"`` is computed as
+    :math:`(W_1 - W_2) x_i + \max_j W_2 x_j`, without a tensor of edges, unless hooks or an
+    explanation of PyG ask for messages.
 
     Args:
-        nn: The network :math:`h_\Theta` as a module on ``[E, 2 * in_channels]``, or its widths
-            ``[2 * in_channels, ..., out_channels]`` for linear layers with ReLU between them.
+        nn: The network :math:`h_\Theta` as a module on ``[E, 2 * in_channels]``, whose parameters
+            are drawn anew, as in PyG; or its widths ``[2 * in_channels, ..., out_channels]`` for
+            linear layers with ReLU between them.
+        aggr: ``"max"``, ``"mean"``, ``"add"`` or any other aggregation of PyG; nodes without
+            neighbours get 0.
         groups: Groups of channels; needs widths.
-        aggr: ``"max"``, ``"mean"`` or ``"add"``; nodes without neighbours get 0.
         bias: Bias of the layers that are built from widths.
+        **kwargs: Arguments of ``MessagePassing``, such as ``flow``.
 
     Shapes:
-        - **input:** node features :math:`(N, F_{in})` and ``edge_index`` :math:`(2, E)`, or the
-          graph's :class:`~mgic_geo.graph.Neighborhoods`
-        - **output:** node features :math:`(N, F_{out})`
+        - **input:** node features :math:`(N, F_{in})`, or those of sources and targets
+          :math:`((N_s, F_{in}), (N_t, F_{in}))`; and ``edge_index`` :math:`(2, E)`, the transposed
+          adjacency as a sparse tensor :math:`(N_t, N_s)`, or the graph's
+          :class:`~mgic_geo.graph.Neighborhoods`
+        - **output:** node features :math:`(N_t, F_{out})`
 
     Example:
         >>> import torch
@@ -52,76 +57,97 @@ class EdgeConv(nn.Module):
 
     def __init__(
         self,
-        nn: nn.Module | Sequence[int],
+        nn: torch.nn.Module | Sequence[int],
+        aggr: Any = "max",
+        *,
         groups: int = 1,
-        aggr: str = "max",
         bias: bool = True,
+        **kwargs: Any,
     ) -> None:
-        super().__init__()
-        if aggr not in ("max", "mean", "add"):
-            raise ValueError(f"aggr = {aggr!r}: use 'max', 'mean' or 'add'")
-        if not isinstance(nn, torch.nn.Module):
+        super().__init__(aggr=aggr, **kwargs)
+        self.groups = groups
+        if isinstance(nn, torch.nn.Module) or callable(nn):
+            if groups != 1:
+                raise ValueError(
+                    f"groups = {groups} needs widths; a module of your own has its groups"
+                )
+            self.nn: Any = nn
+            self.reset_parameters()
+        else:
             widths = list(nn)
             if len(widths) < 2 or widths[0] % 2:
                 raise ValueError(
                     f"widths = {widths}: give [2 * in_channels, ..., out_channels], the first even"
                 )
-            nn = MLP(widths, groups=groups, norm=None, bias=bias, plain_last=True)
-        elif groups != 1:
-            raise ValueError(f"groups = {groups} needs widths; a module of your own has its groups")
-        self.nn = nn
-        self.groups = groups
-        self.aggr = aggr
+            self.nn = MLP(widths, groups=groups, norm=None, bias=bias, plain_last=True)
 
     def reset_parameters(self) -> None:
+        super().reset_parameters()
         reset(self.nn)
 
-    def forward(self, x: Tensor, edge_index: Graph) -> Tensor:
-        graph = (
-            edge_index
-            if isinstance(edge_index, Neighborhoods)
-            else Neighborhoods.from_edge_index(edge_index, x.size(0))
-        )
-        if graph.num_nodes != x.size(0):
-            raise ValueError(f"x has {x.size(0)} nodes, the graph has {graph.num_nodes}")
-        layer = self._linear()
-        if layer is not None and self.aggr == "max":
-            return self._split(x, graph, layer)
-        target, source = graph.target(), graph.col.long()
-        from torch_geometric.utils import scatter  # slow to import, and rarely needed
-
-        return scatter(
-            self.message(x[target], x[source]), target, 0, dim_size=x.size(0), reduce=self._reduce()
-        )
+    def forward(self, x: Union[Tensor, PairTensor], edge_index: Adj) -> Tensor:  # noqa: UP007
+        if not torch.jit.is_scripting():
+            y = self._without_messages(x, edge_index)
+            if y is not None:
+                return y
+            edge_index = _as_edge_index(edge_index, self.flow)
+        if isinstance(x, Tensor):
+            x = (x, x)
+        # propagate_type: (x: PairTensor)
+        return self.propagate(edge_index, x=x)
 
     def message(self, x_i: Tensor, x_j: Tensor) -> Tensor:
-        pair = torch.stack(
-            [x_i.unflatten(-1, (self.groups, -1)), (x_j - x_i).unflatten(-1, (self.groups, -1))],
-            dim=-2,
-        )
+        if self.groups == 1:
+            return self.nn(torch.cat([x_i, x_j - x_i], dim=-1))
+        split = [self.groups, x_i.size(-1) // self.groups]
+        pair = torch.stack([x_i.unflatten(-1, split), (x_j - x_i).unflatten(-1, split)], dim=-2)
         return self.nn(pair.flatten(-3))
 
-    def _reduce(self) -> str:
-        return {"max": "max", "mean": "mean", "add": "sum"}[self.aggr]
+    @torch.jit.unused
+    def _without_messages(self, x: Any, edge_index: Any) -> Any:
+        """The result for a linear network and the maximum; None where there is more to do."""
+        graph = edge_index
+        if not isinstance(graph, Neighborhoods):
+            if not isinstance(graph, Tensor) or graph.layout != torch.strided:
+                return None
+            if isinstance(x, tuple) and x[0] is x[1]:
+                x = x[0]
+            if not isinstance(x, Tensor) or x.dim() != 2:
+                return None
+        layer = linear_map(self.nn)
+        if layer is None or self.aggr != "max" or self.node_dim != -2 or self._is_watched():
+            return None
+        if not isinstance(graph, Neighborhoods) and self.flow == "target_to_source":
+            graph = graph.flip(0)
+        try:
+            graph = as_neighborhoods(graph, x.size(0))
+        except ValueError:
+            if isinstance(graph, Neighborhoods):
+                raise
+            return None  # no such edges: PyG says so in its words
+        return linear_edge_max(x, graph, layer)
 
-    def _linear(self) -> GroupedPointwise | torch.nn.Linear | None:
-        """The only layer of h, if that is all h is (a subclass may do more than its layers)."""
-        layer = self.nn
-        if type(layer) in (torch.nn.Sequential, MLP) and len(list(layer.children())) == 1:
-            layer = next(layer.children())
-        if type(layer) is GroupedPointwise or type(layer) is torch.nn.Linear:
-            return layer
-        return None
+    def _is_watched(self) -> bool:
+        """Whether something wants to see or change the messages."""
+        hooks = (
+            self._propagate_forward_pre_hooks, self._propagate_forward_hooks,
+            self._message_forward_pre_hooks, self._message_forward_hooks,
+            self._aggregate_forward_pre_hooks, self._aggregate_forward_hooks,
+        )  # fmt: skip
+        return bool(self.explain) or any(hooks)
 
-    def _split(
-        self, x: Tensor, graph: Neighborhoods, layer: GroupedPointwise | torch.nn.Linear
-    ) -> Tensor:
-        weight = layer.weight if layer.weight.dim() == 3 else layer.weight.unsqueeze(0)
-        own, difference = weight.chunk(2, dim=-1)
-        best, _ = neighbor_max(grouped_pointwise(x, difference), graph.rowptr, graph.col)
-        y = best + grouped_pointwise(x, own - difference, layer.bias)
-        lonely = (graph.rowptr.diff() == 0).unsqueeze(-1)
-        return y.masked_fill(lonely, 0.0)
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(nn={self.nn})"
 
-    def extra_repr(self) -> str:
-        return f"groups={self.groups}, aggr={self.aggr!r}"
+
+@torch.jit.unused
+def _as_edge_index(graph: Any, flow: str) -> Any:
+    """What ``propagate`` takes: of sparse layouts it takes neither columns nor open sums."""
+    if isinstance(graph, Tensor) and graph.layout == torch.sparse_csc:
+        return graph.to_sparse_csr()
+    if isinstance(graph, Tensor) and graph.layout == torch.sparse_coo:
+        return graph.coalesce()
+    if not isinstance(graph, Neighborhoods):
+        return graph
+    ends = [graph.col.long(), graph.target()]
+    return torch.stack(ends if flow == "source_to_target" else ends[::-1])

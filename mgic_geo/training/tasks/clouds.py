@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from mgic_geo.errors import MgicGeoError
+from mgic_geo.io.features import normals_column
 from mgic_geo.models import WeightsInfo, model_task
 from mgic_geo.training.config import TrainConfig
 from mgic_geo.training.data import Clouds, Splits, augment
@@ -34,7 +35,9 @@ class CloudTask(Task):
             splits.classes,
             config.num_points,
             model_task(config.model),
+            features=config.feature_names,
         )
+        self._normals = normals_column(config.feature_names)
         weight = class_weights(splits.train.label, self.num_classes, config.class_balance)
         self.weight = None if weight is None else weight.to(device)
 
@@ -54,7 +57,7 @@ class CloudTask(Task):
     def batch(self, batch: Any, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         pos, label = batch
         config = self.config.augment
-        pos = augment(pos, config, generator)
+        pos = augment(pos, config, generator, self._normals)
         if config.cut_mix == 0.0 or float(torch.rand((), generator=generator)) >= config.cut_mix:
             return pos, label
         pos, partner, share = cut_mix_clouds(pos, generator)
