@@ -70,8 +70,8 @@ def _accuracy(result: dict[str, Any], config: dict[str, Any], own: bool) -> str:
     return "\n".join(lines)
 
 
-_UNJUDGED = """No shape was held out from these weights, so this card has no figure of accuracy yet. Measure
-them on shapes that they have not seen, with the second command above."""
+_UNJUDGED = """No shape was held out from these weights, so this card has no figure of accuracy yet.
+Measure them on shapes that they have not seen, with the second command above."""
 
 
 def _run_line(title: str, result: dict[str, Any]) -> str:
