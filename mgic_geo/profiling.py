@@ -11,7 +11,13 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mgic_geo.models import FusionClassifier, PointClassifier, create_model, model_data
+from mgic_geo.models import (
+    FusionClassifier,
+    PointClassifier,
+    PointPyramid,
+    create_model,
+    model_data,
+)
 
 _OPS = torch.ops.mgic_geo
 
@@ -146,8 +152,8 @@ def profile_point_model(
     model = create_model(name, **model_args).eval()
     width = 3 + getattr(model, "in_channels", 0)
     pos = torch.rand(1, num_points, width, generator=torch.Generator().manual_seed(0))
-    graph = None
-    if isinstance(model, PointClassifier):
+    graph: Any = None
+    if isinstance(model, PointClassifier | PointPyramid):
         graph = model.prepare(*model.deal(pos))
     elif isinstance(model, FusionClassifier):
         graph = model.prepare(pos)

@@ -10,8 +10,15 @@ from torch import Tensor, nn
 
 from mgic_geo.export._images import lower_images
 from mgic_geo.export._points import RegularPointClassifier, replaced
+from mgic_geo.export._pyramid import RegularPyramid
 from mgic_geo.export._views import DepthViews
-from mgic_geo.models import LRASPP, FusionClassifier, ImageClassifier, PointClassifier
+from mgic_geo.models import (
+    LRASPP,
+    FusionClassifier,
+    ImageClassifier,
+    PointClassifier,
+    PointPyramid,
+)
 
 # Engines whose grouped convolutions beat batched products.
 _CONVOLVE = ("onnx", "openvino")
@@ -42,6 +49,8 @@ def lower(model: nn.Module, engine: str = "onnx") -> nn.Module:
     """
     if isinstance(model, PointClassifier):
         return RegularPointClassifier(model, engine in _CONVOLVE).eval()
+    if isinstance(model, PointPyramid):
+        return RegularPyramid(model).eval()
     if isinstance(model, FusionClassifier):
         return _RegularFusion(model, engine).eval()
     if isinstance(model, ImageClassifier | LRASPP):

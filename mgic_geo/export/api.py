@@ -28,7 +28,7 @@ from mgic_geo.export.check import (
 from mgic_geo.export.metadata import ExportInfo
 from mgic_geo.export.runtime import SUFFIXES, ExportedModel, load_exported
 from mgic_geo.io import atomic_write, full_disk_as_data_error
-from mgic_geo.models import PointClassifier, WeightsInfo
+from mgic_geo.models import PointClassifier, PointPyramid, WeightsInfo
 
 FORMATS = {name: suffix for suffix, name in SUFFIXES.items()}
 """The formats, and how their files end."""
@@ -163,7 +163,7 @@ def export(
         raise ExportError(f"int8 is for {', '.join(quantize.FORMATS)}, not for {name}")
     if quantized and samples is None:
         raise ExportError("int8 is calibrated on samples: give some that are like the real inputs")
-    if isinstance(model, PointClassifier) and model.in_channels:
+    if isinstance(model, PointClassifier | PointPyramid) and model.in_channels:
         raise ExportError(
             f"in_channels = {model.in_channels}: point networks with features beside the "
             "coordinates are not exported; use them in torch, or train one without"
@@ -251,7 +251,8 @@ def _describe(model: nn.Module, engine: str, info: WeightsInfo | None) -> Export
 def _task(model: nn.Module) -> str:
     from mgic_geo.models import LRASPP, FusionClassifier
 
-    kinds = {PointClassifier: "points", FusionClassifier: "fusion", LRASPP: "segmentation"}
+    points = dict.fromkeys((PointClassifier, PointPyramid), "points")
+    kinds = {**points, FusionClassifier: "fusion", LRASPP: "segmentation"}
     return next((task for kind, task in kinds.items() if isinstance(model, kind)), "images")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from mgic_geo.datasets._novel import FOLDS
 from mgic_geo.errors import CheckpointError, MgicGeoError
 from mgic_geo.io import atomic_write, parse_features
 from mgic_geo.io.features import feature_width
@@ -100,6 +101,9 @@ class TrainConfig:
         val_fraction: Share of each class, the last by name, that chooses the epoch; 0 trains on all
             and keeps the last epoch. Of images with masks it is the last of all by name; a data set
             with a split ``val`` of its own uses that.
+        fold: Of clouds: train on four of five blocks of names and choose the epoch by the shapes of
+            this one, 0 to 4, that have no near copy among them, a harder judge than the last by
+            name; see :func:`~mgic_geo.datasets.novel_split`. ``val_fraction`` is nothing then.
         val_data: Path of another data set, which chooses the epoch instead; for a data set that has
             a name, the place where more of it lies.
         model: Name in the registry, see ``mgic-geo models``.
@@ -168,6 +172,7 @@ class TrainConfig:
     num_points: int = 1024
     features: str = ""
     val_fraction: float = 0.125
+    fold: int | None = None
     val_data: str | None = None
     model: str = "mgic_diffgcn"
     width: int = 64
@@ -210,6 +215,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise MgicGeoError(f"{name} = {value}: it must be at least 1")
+        if self.fold is not None and not 0 <= self.fold < FOLDS:
+            raise MgicGeoError(f"fold = {self.fold}: it must be in [0, {FOLDS - 1}]")
         if self.workers is not None and self.workers < 0:
             raise MgicGeoError(f"workers = {self.workers}: it must not be negative")
         for name, top in (

@@ -9,7 +9,14 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from mgic_geo.datasets import NAMED_DATASETS, CloudDataset, open_dataset, train_val_split
+from mgic_geo.datasets import (
+    NAMED_DATASETS,
+    CloudDataset,
+    novel_split,
+    open_dataset,
+    train_val_split,
+)
+from mgic_geo.datasets._novel import FOLDS
 from mgic_geo.datasets._open import is_image_data
 from mgic_geo.errors import DataError, MgicGeoError
 from mgic_geo.models import list_models, model_data
@@ -135,7 +142,17 @@ def make_splits(config: TrainConfig) -> Splits[Any]:
             f"{_HOLDS[wanted]}; choose one of {', '.join(there)}"
         )
     train, val, test = _ready(dataset), None, None
-    if config.val_data is not None or own_val:
+    if config.fold is not None:
+        if kind != "clouds":
+            raise MgicGeoError(f"fold is for point clouds, and {config.data} holds {_HOLDS[kind]}")
+        parts = novel_split(train.pos[..., :3], train.label, dataset.names, config.fold)
+        if not len(parts[1]):
+            raise DataError(
+                f"fold {config.fold} of {config.data} is empty: its classes have fewer than "
+                f"{FOLDS} shapes; use val_fraction"
+            )
+        train, val = (_take(train, part) for part in parts)
+    elif config.val_data is not None or own_val:
         other = _open_val(config)
         where = config.val_data or config.data
         if data_kind(other) != kind or other.classes != dataset.classes:

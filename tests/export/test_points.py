@@ -10,6 +10,7 @@ from mgic_geo.export import lower
 from mgic_geo.export._maps import GroupedMap
 from mgic_geo.export._operators import average_weights, least_squares_weights
 from mgic_geo.export._points import nearest
+from mgic_geo.export._torch import trace
 from mgic_geo.graph import knn_graph
 from mgic_geo.kernels.derivatives.least_squares import least_squares_derivatives
 from mgic_geo.models import create_model
@@ -32,6 +33,33 @@ def test_lowered_network_says_the_same(name: str, options: dict[str, Any], pos: 
     expected = model(pos.double())
     for engine in ("onnx", "executorch"):
         torch.testing.assert_close(lower(model, engine)(pos.double()), expected)
+
+
+PYRAMIDS: list[dict[str, Any]] = [
+    {},
+    {"block": "edge", "aggr": "mean", "stray": 1.2},
+    {"norm": "none", "stray": None, "part_size": 24, "num_grids": 2},
+]
+
+
+@pytest.mark.parametrize("options", PYRAMIDS, ids=str)
+@torch.no_grad()
+def test_lowered_pyramid_says_the_same(options: dict[str, Any], pos: Tensor) -> None:
+    model = create_model("mgic_pyramid", width=16, k=6, **options)
+    model, pos = randomize_norms(model).eval().double(), pos.double()
+    torch.testing.assert_close(lower(model)(pos), model(pos))
+    far = torch.cat([pos, 5.0 * torch.eye(3, dtype=pos.dtype)[None].expand(len(pos), 3, 3)], dim=1)
+    torch.testing.assert_close(lower(model)(far), model(far))
+
+
+@torch.no_grad()
+def test_traced_pyramid_takes_clouds_of_any_size() -> None:
+    model = create_model("mgic_pyramid", width=16, k=6, depth=1, num_grids=2, part_size=64)
+    model = randomize_norms(model).eval()
+    program = trace(lower(model), torch.rand(2, 150, 3), [0, 1]).module()
+    for shape in ((1, 16, 3), (3, 64, 3), (2, 400, 3)):
+        pos = torch.rand(*shape) - 0.5
+        torch.testing.assert_close(program(pos), model(pos), rtol=1e-4, atol=1e-5)
 
 
 def test_negative_scale_of_the_norm_turns_the_maximum(pos: Tensor) -> None:
