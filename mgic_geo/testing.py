@@ -236,7 +236,15 @@ def settle_norms(module: nn.Module, *inputs: Tensor) -> nn.Module:
 
     Args:
         module: The network.
-        inputs: Its arguments, a batch.
+        inputs: Its arguments, a batch: of clouds ``[B, n, 3]``, say.
+
+    Returns:
+        ``module``.
+
+    Example:
+        >>> from mgic_geo.models import create_model
+        >>> settle_norms(create_model("resnet20"), torch.rand(4, 3, 32, 32)).training
+        False
     """
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]

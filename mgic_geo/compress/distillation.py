@@ -84,10 +84,20 @@ def distill(
         save_every: Steps between two states.
         seed: Of dropout and of the loader's order.
 
+    Returns:
+        The losses of the steps.
+
     Raises:
         MgicGeoError: An option is wrong, or the loader is empty.
         CheckpointError: ``state`` is of another network or run.
         DataError: The models do not take the inputs.
+
+    Example:
+        >>> import torch
+        >>> teacher, slim = torch.nn.Linear(4, 3), torch.nn.Linear(4, 3)
+        >>> batches = [torch.randn(8, 4) for _ in range(4)]
+        >>> len(distill(slim, teacher, batches, steps=2).losses)
+        2
     """
     if steps < 1:
         raise MgicGeoError(f"steps = {steps}: at least 1")

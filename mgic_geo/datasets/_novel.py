@@ -44,10 +44,16 @@ def novel_split(
         share: Share :math:`s` of a block that is judged; 1 for plain cross-validation.
 
     Returns:
-        Indices for training and for judging, each ascending int64.
+        Indices for training ``[T]`` and for judging ``[J]``, each ascending int64.
 
     Raises:
         ValueError: No such fold, a share outside of (0, 1], lengths that differ.
+
+    Example:
+        >>> points, labels = torch.rand(20, 32, 3), torch.arange(20) % 2
+        >>> train, judged = novel_split(points, labels, [f"{i:02}" for i in range(20)])
+        >>> train.numel(), judged.tolist()[0] in (0, 1, 2, 3)
+        (16, True)
     """
     if folds < 2 or not 0 <= fold < folds:
         raise ValueError(f"fold = {fold}: with folds = {folds} it must be in [0, {folds - 1}]")

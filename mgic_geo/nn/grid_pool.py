@@ -38,7 +38,11 @@ class GridPool(nn.Module):
           positions :math:`(M, 3)` of the coarser one, and neighbours of its points on the finer
         - **output:** :math:`(M, C_{out})`
 
+    Raises:
+        ValueError: ``aggr`` is none of these.
+
     Example:
+        >>> import torch
         >>> from mgic_geo.graph import make_grids
         >>> fine, coarse = make_grids(torch.rand(1, 64, 3), num_grids=2)
         >>> GridPool(8, 16)(torch.randn(64, 8), fine.pos, coarse.pos, coarse.finer).shape

@@ -51,6 +51,12 @@ class HierarchicalConv(Hierarchical):
 
     Raises:
         ValueError: The grids are for other widths or kernels.
+
+    Example:
+        >>> layer = HierarchicalConv(32, 64, (3, 3), padding=1, group_size=8, coarsest=16)
+        >>> layer(torch.randn(2, 32, 8, 8)).shape
+        torch.Size([2, 64, 8, 8])
+        >>> dense = layer.merge()  # a torch.nn.Conv2d that computes the same
     """
 
     def __init__(

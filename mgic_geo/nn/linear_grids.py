@@ -19,6 +19,10 @@ class LinearGrid:
         group_inputs: Input channels that a group sees; 0 for ``inputs / groups``. With more or less
             than that the groups share channels, or leave some to the coarser grids.
         transfer_groups: Groups of the maps to the next coarser grid; 0 on the coarsest.
+
+    Example:
+        >>> LinearGrid(64, 128, groups=8).fan_in
+        8
     """
 
     inputs: int
@@ -54,6 +58,12 @@ class LinearGrids:
 
     Raises:
         ValueError: Groups do not divide the widths.
+
+    Example:
+        >>> fine, coarse = LinearGrid(64, 64, 8, transfer_groups=1), LinearGrid(16, 16, 1)
+        >>> grids = LinearGrids((fine, coarse))
+        >>> grids.parameters(), grids.macs(outputs=10)
+        (2816, 28160)
     """
 
     grids: tuple[LinearGrid, ...]
@@ -135,9 +145,23 @@ def nested_grids(
     Relaxations and transfers are grouped, the coarsest grid is dense. Groups have at most
     ``group_size`` channels on the narrower side; a width that is odd ends the coarsening.
 
-    >>> grids = nested_grids(64, 64, group_size=8, coarsest=16)
-    >>> [(g.inputs, g.outputs, g.groups) for g in grids.grids], grids.parameters()
-    ([(64, 64, 8), (32, 32, 4), (16, 16, 1)], 1792)
+    Args:
+        inputs: Input channels.
+        outputs: Output channels.
+        group_size: Largest number of channels of a group.
+        coarsest: Largest width of the coarsest grid.
+        taps: Weights of the kernel between two channels.
+
+    Returns:
+        The grids, the finest first.
+
+    Raises:
+        ValueError: A number is not at least 1.
+
+    Example:
+        >>> grids = nested_grids(64, 64, group_size=8, coarsest=16)
+        >>> [(g.inputs, g.outputs, g.groups) for g in grids.grids], grids.parameters()
+        ([(64, 64, 8), (32, 32, 4), (16, 16, 1)], 1792)
     """
     _check(inputs=inputs, outputs=outputs, group_size=group_size, coarsest=coarsest, taps=taps)
     grids = []
@@ -172,6 +196,16 @@ def two_grids(
         core: Whether the coarse grid has a dense map of its own, which then holds the kernel; by
             default where there is a kernel. Without one the restriction holds it.
         group_inputs: Inputs that a group sees, any ones; by default as many as it has outputs.
+
+    Returns:
+        One grid, or two.
+
+    Raises:
+        ValueError: A width is not at least 1, or neither grid would hold a map.
+
+    Example:
+        >>> [(g.inputs, g.groups) for g in two_grids(64, 64, group_size=8, coarsest=16).grids]
+        [(64, 8), (16, 0)]
     """
     _check(inputs=inputs, outputs=outputs, taps=taps)
     groups = size = 0
