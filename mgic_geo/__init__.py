@@ -6,21 +6,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mgic_geo.compress import compress, distill
     from mgic_geo.export import export
     from mgic_geo.inference import predict
     from mgic_geo.nn.fusion import fuse
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "export", "fuse", "predict"]
+__all__ = ["__version__", "compress", "distill", "export", "fuse", "predict"]
 
-_AT_FIRST_USE = {"fuse": "mgic_geo.nn.fusion", "predict": "mgic_geo.inference"}
+_AT_FIRST_USE = {
+    "distill": "mgic_geo.compress",
+    "fuse": "mgic_geo.nn.fusion",
+    "predict": "mgic_geo.inference",
+}
 
 
 def __getattr__(name: str) -> Any:
     # At its first use: importing the package for its version does not import torch.
     if name in _AT_FIRST_USE:
         return getattr(import_module(_AT_FIRST_USE[name]), name)
-    if name == "export":
-        return import_module("mgic_geo.export")  # a module that is called
+    if name in ("compress", "export"):
+        return import_module(f"mgic_geo.{name}")  # a module that is called
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

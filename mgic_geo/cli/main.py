@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": "measure weights on labelled clouds or images",
     "predict": "classify meshes, clouds and images",
     "export": "write a model for other engines, checked",
+    "compress": "bring a network into the channel hierarchy",
     "profile": "count parameters and multiply-accumulates of each layer",
     "models": "list the models",
     "prepare": "download and process a data set",

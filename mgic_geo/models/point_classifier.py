@@ -74,6 +74,14 @@ class PointClassifier(Classifier):
           length, though the shipped weights expect clouds centred and scaled to the unit sphere
         - **x:** :math:`(N, F)` or :math:`(B, n, F)`; or the last :math:`F` columns of **pos**
         - **output:** logits :math:`(B, C)`
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.models import PointClassifier
+        >>> from mgic_geo.nn import DiffGCNConv
+        >>> model = PointClassifier(DiffGCNConv, mgic=True, num_classes=4, width=32, k=8).eval()
+        >>> model(torch.rand(2, 64, 3)).shape  # two clouds of 64 points
+        torch.Size([2, 4])
     """
 
     def __init__(

@@ -10,6 +10,9 @@ from mgic_geo.graph import fps, knn, knn_graph, radius, radius_graph
 from mgic_geo.nn.conv import DiffGCNConv, LinearEdgeConv
 from mgic_geo.nn.fusion import fuse
 from mgic_geo.nn.graph_block import GraphBlock
+from mgic_geo.nn.hierarchical_conv import HierarchicalConv
+from mgic_geo.nn.hierarchical_linear import HierarchicalLinear
+from mgic_geo.nn.linear_grids import LinearGrid, LinearGrids, nested_grids, two_grids
 from mgic_geo.nn.mgic import MGIC
 from mgic_geo.nn.mlp import MLP, DenseBlock
 from mgic_geo.nn.norm import BatchNorm
@@ -31,7 +34,11 @@ __all__ = [
     "EdgeConv",
     "GraphBlock",
     "GroupedPointwise",
+    "HierarchicalConv",
+    "HierarchicalLinear",
     "LinearEdgeConv",
+    "LinearGrid",
+    "LinearGrids",
     "PointwiseShortcut",
     "Prolongation",
     "Restriction",
@@ -39,8 +46,10 @@ __all__ = [
     "fuse",
     "knn",
     "knn_graph",
+    "nested_grids",
     "radius",
     "radius_graph",
+    "two_grids",
 ]
 
 __getattr__ = at_first_use(__name__, {"conv": ("DynamicEdgeConv", "EdgeConv")})

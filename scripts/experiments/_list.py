@@ -25,6 +25,7 @@ NAMES = (
     "cifar10",
     "width",
     "coupling",
+    "compress",
 )
 
 

@@ -29,7 +29,9 @@ OPTIONS: list[dict[str, Any]] = [
 @torch.no_grad()
 def test_lowered_network_says_the_same(name: str, options: dict[str, Any], pos: Tensor) -> None:
     model = randomize_norms(create_model(name, **options)).eval().double()
-    torch.testing.assert_close(lower(model)(pos.double()), model(pos.double()))
+    expected = model(pos.double())
+    for engine in ("onnx", "executorch"):
+        torch.testing.assert_close(lower(model, engine)(pos.double()), expected)
 
 
 def test_negative_scale_of_the_norm_turns_the_maximum(pos: Tensor) -> None:
@@ -75,10 +77,29 @@ def test_average_weights_of_coincident_points_are_zero() -> None:
     assert not average_weights(torch.zeros(2, 4, 3)).any()
 
 
-@pytest.mark.parametrize(("size", "groups"), [(16, 2), (512, 64), (512, 8), (480, 15)])
-def test_grouped_map_is_block_diagonal(size: int, groups: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "groups", "convolve", "blocks"),
+    [
+        (16, 2, False, 1),
+        (16, 2, True, 1),
+        (512, 64, False, 16),
+        (512, 64, True, 32),
+        (512, 8, True, 8),
+        (480, 15, False, 15),
+        (480, 15, True, 15),
+    ],
+)
+def test_grouped_map_is_block_diagonal(size: int, groups: int, convolve: bool, blocks: int) -> None:
     layer = GroupedPointwise(size, size, groups).double()
     x = torch.randn(5, size, dtype=torch.float64)
-    made = GroupedMap.of(layer)
+    made = GroupedMap.of(layer, convolve=convolve)
     torch.testing.assert_close(made(x), layer(x))
-    assert (made.blocks == 1) == (size * size <= 2**16)
+    assert made.blocks == blocks
+
+
+@pytest.mark.parametrize("convolve", [False, True])
+def test_grouped_map_of_several_terms(convolve: bool) -> None:
+    weight = torch.randn(32, 8, 3, 8, dtype=torch.float64)
+    x = torch.randn(5, 3, 256, dtype=torch.float64)
+    expected = torch.einsum("gotc,ntgc->ngo", weight, x.unflatten(2, (32, 8))).flatten(1)
+    torch.testing.assert_close(GroupedMap(weight, None, convolve)(x), expected)

@@ -46,6 +46,10 @@ class EdgeConv(MessagePassing):
           :class:`~mgic_geo.graph.Neighborhoods`
         - **output:** node features :math:`(N_t, F_{out})`
 
+    Raises:
+        ValueError: ``aggr`` is another name, the widths do not fit, or ``groups`` are given beside
+            a module; in a call, the graph has another number of nodes.
+
     Example:
         >>> import torch
         >>> from mgic_geo.graph import knn_graph
