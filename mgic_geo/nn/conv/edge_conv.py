@@ -139,10 +139,7 @@ class EdgeConv(MessagePassing):
             self._message_forward_pre_hooks, self._message_forward_hooks,
             self._aggregate_forward_pre_hooks, self._aggregate_forward_hooks,
         )  # fmt: skip
-        inside = (hook for part in self.nn.modules() for hook in (
-            part._forward_pre_hooks, part._forward_hooks
-        ))  # fmt: skip
-        return bool(self.explain) or any(hooks) or any(inside)
+        return bool(self.explain) or any(hooks)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(nn={self.nn})"
