@@ -2,7 +2,7 @@
 
     python -m scripts.count_models
 
-writes ``results/counts.csv``, and ``mgic_geo/models/costs.json``, which ``mgic-geo models`` reads.
+writes ``results/counts.csv``, and ``mgic_geo/costs.json``, which ``mgic-geo models`` reads.
 
 The closed formula is that of :class:`~mgic_geo.hierarchy.ChannelHierarchy` for each MGIC block,
 and what stands around the blocks as it is. The paper's figures are printed beside ours with the
@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mgic_geo.costs import count_cost
 from mgic_geo.io import atomic_write
 from mgic_geo.models import create_model, dense_twin, list_models, model_task
-from mgic_geo.models.costs import count_cost
 from mgic_geo.nn import MGIC
 from mgic_geo.nn.vision import BasicBlock, Bottleneck, InvertedResidual, SeparableBlock
 from mgic_geo.profiling import profile_model_by_name
@@ -212,7 +212,7 @@ def count(row: Row) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("results/counts.csv"))
-    parser.add_argument("--costs", type=Path, default=Path("mgic_geo/models/costs.json"))
+    parser.add_argument("--costs", type=Path, default=Path("mgic_geo/costs.json"))
     options = parser.parse_args(arguments)
     rows = list(ROWS)
     named = {row.model for row in rows}

@@ -9,8 +9,8 @@ from __future__ import annotations
 from jsonargparse import ArgumentParser, Namespace
 
 from mgic_geo.cli._output import print_json, print_table
+from mgic_geo.costs import model_cost
 from mgic_geo.models import describe_model, list_models, model_task
-from mgic_geo.models.costs import model_cost
 from mgic_geo.models.registry import TASKS
 
 

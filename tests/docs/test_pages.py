@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import mgic_geo
 from scripts.docs_numbers import TABLES, filled, pages
 from scripts.run_page import blocks, pictures, run_page
 
@@ -65,8 +64,3 @@ def test_claimed_tests_exist() -> None:
 def test_no_page_names_a_machine() -> None:
     for page in pages():
         assert not re.search(r"(?<![\w.])/(home|root|work|tmp|opt)/", page.read_text("utf-8")), page
-
-
-def test_versions_agree() -> None:
-    citation = (ROOT / "CITATION.cff").read_text("utf-8")
-    assert f"version: {mgic_geo.__version__}\n" in citation

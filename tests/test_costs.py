@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from mgic_geo.costs import count_cost, model_cost
 from mgic_geo.models import create_model, list_models
-from mgic_geo.models.costs import count_cost, model_cost
 
 
 @pytest.mark.parametrize("name", list_models())

@@ -7,6 +7,8 @@ import json
 from importlib.resources import files
 from typing import NamedTuple
 
+from mgic_geo.profiling import profile_model_by_name
+
 
 class Cost(NamedTuple):
     """Size and work of a model.
@@ -37,14 +39,12 @@ def model_cost(name: str) -> Cost:
 
 def count_cost(name: str) -> Cost:
     """:func:`model_cost`, counted now."""
-    from mgic_geo.profiling import profile_model_by_name
-
     layers = profile_model_by_name(name)
     return Cost(sum(layer.parameters for layer in layers), sum(layer.macs for layer in layers))
 
 
 @functools.cache
 def _counted() -> dict[str, list[int]]:
-    text = (files("mgic_geo.models") / "costs.json").read_text(encoding="utf-8")
+    text = (files("mgic_geo") / "costs.json").read_text(encoding="utf-8")
     counted: dict[str, list[int]] = json.loads(text)
     return counted
