@@ -18,6 +18,14 @@ class Level:
         group_size: Channels a group of the relaxation, :math:`s_j`.
         groups: Groups of the relaxation, :math:`c_j / s_j`; 1 on the coarsest grid.
         transfer_groups: Groups of :math:`R_j` and :math:`P_j`; 0 on the coarsest grid.
+
+    Example:
+        >>> from mgic_geo.hierarchy import ChannelHierarchy
+        >>> for level in ChannelHierarchy(64, group_size=8, coarsest=16).levels:
+        ...     print(level.width, level.groups, level.group_size)
+        64 8 8
+        32 4 8
+        16 1 16
     """
 
     width: int
@@ -29,8 +37,17 @@ class Level:
 def common_group_size(limit: int, *widths: int) -> int:
     """The largest integer up to ``limit`` that divides every one of ``widths``.
 
-    >>> common_group_size(64, 120, 40)  # the example of section 4.3.2
-    40
+    Args:
+        limit: Largest group size, at least 1.
+        widths: Channels of all layers of a block.
+
+    Returns:
+        Channels a group.
+
+    Example:
+        >>> from mgic_geo.hierarchy import common_group_size
+        >>> common_group_size(64, 120, 40)  # the example of section 4.3.2
+        40
     """
     return next(s for s in range(min(limit, *widths), 0, -1) if all(w % s == 0 for w in widths))
 

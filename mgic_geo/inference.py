@@ -78,18 +78,23 @@ def predict(
             with a warning, ``"raise"`` refuses the cloud.
         device: Where the model runs.
         name: What messages call the shape; its file, if it is one.
-        compiled: With compiled loops, or by torch alone. If it is not given, the first predictions
-            of a network are torch's, and from about the hundredth on its loops are there, compiled
-            meanwhile. Last bits may differ then.
+        compiled: Whether compiled loops run, or torch alone. By default torch runs the first
+            predictions of a network while its loops are compiled; from about the hundredth on, the
+            loops run. The last bits may differ.
+
+    Returns:
+        The most likely class, the three best with their probabilities, and the logits ``[C]``.
 
     Raises:
         DataError: The shape is unusable, or lacks features that the weights need.
-        CheckpointError: The weights are, or they are not for shapes.
+        CheckpointError: The weights are unusable, or not for shapes.
 
     Example:
         >>> import torch
-        >>> predict(torch.rand(256, 3)).num_points
-        256
+        >>> from mgic_geo import predict
+        >>> found = predict(torch.rand(256, 3))  # ten classes of furniture
+        >>> found.num_points, len(found.top), len(found.logits)
+        (256, 3, 10)
     """
     from mgic_geo.datasets._sampling import sample_points
     from mgic_geo.errors import CheckpointError, DataError

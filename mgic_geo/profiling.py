@@ -11,7 +11,13 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mgic_geo.models import FusionClassifier, PointClassifier, create_model, model_data
+from mgic_geo.models import (
+    FusionClassifier,
+    PointClassifier,
+    PointPyramid,
+    create_model,
+    model_data,
+)
 
 _OPS = torch.ops.mgic_geo
 
@@ -26,6 +32,12 @@ class LayerCount:
         parameters: Learned numbers.
         macs: Multiply-accumulates of products with learned weights.
         graph_macs: Multiply-accumulates of fixed operators on the graph, which have no parameters.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.profiling import profile_model
+        >>> profile_model(torch.nn.Linear(8, 4), torch.rand(10, 8))
+        [LayerCount(name='', kind='Linear', parameters=36, macs=320, graph_macs=0)]
     """
 
     name: str
@@ -48,8 +60,8 @@ def profile_model(
 
     Matrix products, convolutions and this package's operators count; norms, activations, pooling,
     the search for neighbours and additions of a bias do not. A weight that several layers share is
-    counted with the first. What a layer computes with the weights of a child that it does not call
-    stands in the layer's own line, and so do those weights. Buffers are left as they were.
+    counted with the first. A layer may use the weights of a child without calling it: that work and
+    those weights count for the layer. Buffers are left as they were.
 
     Args:
         model: Any module.
@@ -60,6 +72,15 @@ def profile_model(
     Returns:
         The layers that own parameters or do work, in the order of ``named_modules``; their sums are
         the model's.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn import MLP
+        >>> from mgic_geo.profiling import profile_model
+        >>> for layer in profile_model(MLP([8, 16, 4], norm=None), torch.rand(10, 8), depth=1):
+        ...     print(layer.name, layer.parameters, layer.macs)
+        0 144 1280
+        1 68 640
     """
     called = {""}
     handles = [
@@ -116,12 +137,23 @@ def profile_point_model(
         num_points: Points of the cloud.
         depth: As in :func:`profile_model`.
         **model_args: Options of the model.
+
+    Returns:
+        A line for each layer, as :func:`profile_model` gives it.
+
+    Example:
+        >>> from mgic_geo.profiling import profile_point_model
+        >>> layers = profile_point_model("mgic_diffgcn", num_points=64, depth=1)
+        >>> sum(layer.parameters for layer in layers)
+        65002
+        >>> layers[0].name, layers[0].kind
+        ('stem', 'GraphBlock')
     """
     model = create_model(name, **model_args).eval()
     width = 3 + getattr(model, "in_channels", 0)
     pos = torch.rand(1, num_points, width, generator=torch.Generator().manual_seed(0))
-    graph = None
-    if isinstance(model, PointClassifier):
+    graph: Any = None
+    if isinstance(model, PointClassifier | PointPyramid):
         graph = model.prepare(*model.deal(pos))
     elif isinstance(model, FusionClassifier):
         graph = model.prepare(pos)
@@ -144,6 +176,15 @@ def profile_model_by_name(
         image_size: Side of the image, or height and width; by default the model's own, see
             :func:`default_image_size`.
         depth: As in :func:`profile_model`.
+
+    Returns:
+        A line for each layer, as :func:`profile_model` gives it.
+
+    Example:
+        >>> from mgic_geo.profiling import profile_model_by_name
+        >>> layers = profile_model_by_name("resnet20", depth=1)
+        >>> sum(layer.parameters for layer in layers), sum(layer.macs for layer in layers)
+        (269722, 40551040)
     """
     if model_data(name) == "clouds":
         return profile_point_model(name, num_points, depth, **(model_args or {}))
@@ -155,7 +196,20 @@ def profile_model_by_name(
 
 
 def default_image_size(model: nn.Module) -> tuple[int, int]:
-    """Height and width of the images that a model is made for, its ``input_size``, else 224."""
+    """Height and width of the images that a model is made for: its ``input_size``, else 224.
+
+    Args:
+        model: A network of images.
+
+    Returns:
+        Height and width, in pixels.
+
+    Example:
+        >>> from mgic_geo.models import create_model
+        >>> from mgic_geo.profiling import default_image_size
+        >>> default_image_size(create_model("resnet20"))
+        (32, 32)
+    """
     size: int | tuple[int, int] = getattr(model, "input_size", 224)
     return (size, size) if isinstance(size, int) else (size[0], size[1])
 

@@ -22,6 +22,7 @@ __all__ = [
     "channel_jacobian",
     "random_clouds",
     "randomize_norms",
+    "settle_norms",
     "write_tiny_image_tree",
     "write_tiny_off_tree",
     "write_tiny_segmentation_tree",
@@ -53,6 +54,7 @@ def random_clouds(
         Positions ``[N, 3]`` and the cloud of each point, int64 ``[N]``, sorted.
 
     Example:
+        >>> from mgic_geo.testing import random_clouds
         >>> pos, batch = random_clouds(num_clouds=2, num_points=3)
         >>> pos.shape, batch.tolist()
         (torch.Size([6, 3]), [0, 0, 0, 1, 1, 1])
@@ -80,6 +82,17 @@ def write_tiny_off_tree(
 
     Returns:
         The folder.
+
+    Raises:
+        KeyError: A class is another.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.testing import write_tiny_off_tree
+        >>> with TemporaryDirectory() as folder:
+        ...     tree = write_tiny_off_tree(folder, classes=["bed"], shapes=1)
+        ...     print(sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*.off")))
+        ['bed/test/bed_0002.off', 'bed/train/bed_0001.off']
     """
     rng = np.random.default_rng(seed)
     corners = np.stack(np.meshgrid([0.0, 1.0], [0.0, 1.0], [0.0, 1.0]), axis=-1).reshape(-1, 3)
@@ -112,6 +125,14 @@ def write_tiny_image_tree(
 
     Returns:
         The folder.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.testing import write_tiny_image_tree
+        >>> with TemporaryDirectory() as folder:
+        ...     tree = write_tiny_image_tree(folder, classes=["red"], images=1, splits=["train"])
+        ...     print([path.relative_to(tree).as_posix() for path in tree.rglob("*.png")])
+        ['train/red/red_0001.png']
     """
     rng = np.random.default_rng(seed)
     for name in classes:
@@ -143,6 +164,14 @@ def write_tiny_segmentation_tree(
 
     Returns:
         The folder.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.testing import write_tiny_segmentation_tree
+        >>> with TemporaryDirectory() as folder:
+        ...     tree = write_tiny_segmentation_tree(folder, images=1)
+        ...     print(sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*.*")))
+        ['classes.txt', 'images/scene_0001.png', 'labels/scene_0001.png']
     """
     rng = np.random.default_rng(seed)
     colours = np.array(list(_COLOURS.values()))
@@ -168,10 +197,24 @@ def _write_png(file: Path, pixels: np.ndarray) -> None:
 
 
 def randomize_norms(module: nn.Module, seed: int = 0) -> nn.Module:
-    """Gives every batch norm random scales, shifts and statistics, and returns the module.
+    """Gives every batch norm random scales, shifts and statistics.
 
-    A scale that starts at 0, as behind a prolongation with ``correction_scale=0``, hides the branch
-    from every test of values and gradients.
+    A prolongation with ``correction_scale=0`` starts with a norm of scale 0, which hides the whole
+    branch from a test of values and gradients. Random scales show it.
+
+    Args:
+        module: Changed in place.
+        seed: Same seed, same numbers, on every machine.
+
+    Returns:
+        The module.
+
+    Example:
+        >>> from mgic_geo.nn import BatchNorm
+        >>> from mgic_geo.testing import randomize_norms
+        >>> norm = randomize_norms(BatchNorm(8, scale=0.0))
+        >>> bool((norm.weight >= 0.5).all())
+        True
     """
     generator = torch.Generator().manual_seed(seed)
     for norm in module.modules():
@@ -185,6 +228,26 @@ def randomize_norms(module: nn.Module, seed: int = 0) -> nn.Module:
     return module
 
 
+@torch.no_grad()
+def settle_norms(module: nn.Module, *inputs: Tensor) -> nn.Module:
+    """Gives every batch norm the statistics of some inputs, and returns the module in eval mode.
+
+    As trained networks have them: otherwise outputs of random weights grow with the depth.
+
+    Args:
+        module: The network.
+        inputs: Its arguments, a batch.
+    """
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    module.train()(*inputs)
+    for norm, momentum in zip(norms, momenta):
+        norm.momentum = momentum
+    return module.eval()
+
+
 def assert_linear_scaling(
     count: Callable[[int], int], widths: Sequence[int]
 ) -> tuple[Fraction, Fraction]:
@@ -196,6 +259,10 @@ def assert_linear_scaling(
 
     Returns:
         Slope and offset.
+
+    Raises:
+        ValueError: Fewer than three widths.
+        AssertionError: A count lies off the line through the first two.
 
     Example:
         >>> from mgic_geo.hierarchy import ChannelHierarchy
@@ -231,6 +298,14 @@ def channel_jacobian(
 
     Returns:
         ``[C_out, C_in]``, summed magnitudes of gradients; 0 where a channel has no influence.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn import GroupedPointwise
+        >>> from mgic_geo.testing import channel_jacobian
+        >>> layer = GroupedPointwise(4, 4, groups=2)
+        >>> (channel_jacobian(layer, torch.randn(3, 4)) > 0).int().tolist()  # block-diagonal
+        [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]
     """
     x = x.detach().clone().requires_grad_()
     y = module(x, *args)
@@ -248,10 +323,21 @@ def assert_full_coupling(
     """Asserts that every output channel depends on every input channel at ``x``.
 
     Args:
-        module: As in :func:`channel_jacobian`, and so the others.
-        x: Random features; at special points a gradient may vanish by chance.
-        args: Further arguments.
+        module: Layer or function, called as ``module(x, *args)``.
+        x: Random features ``[N, C_in]``, or images ``[B, C_in, *]`` with ``channel_axis=1``; at
+            special points a gradient may vanish by chance.
+        args: Further arguments, such as ``edge_index``.
         channel_axis: ``-1`` or ``1``.
+
+    Raises:
+        AssertionError: It does not; the message names the first pair of channels.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn import MGIC, GroupedPointwise
+        >>> from mgic_geo.testing import assert_full_coupling
+        >>> layer = MGIC(lambda c, g: GroupedPointwise(c, c, groups=g), 32, norm="none")
+        >>> assert_full_coupling(layer, torch.randn(3, 32))  # grouped blocks, and yet all couple
     """
     missing = (channel_jacobian(module, x, *args, channel_axis=channel_axis) == 0.0).nonzero()
     if len(missing):
@@ -275,12 +361,27 @@ def assert_permutation_equivariant(
 
     Args:
         function: Called as ``function(*inputs)``.
-        inputs: Tensors with the points on their first axis, all renumbered alike.
-        batch: Cloud of each point; points then stay in their cloud, so ``batch`` stays as it is.
+        inputs: Tensors ``[N, *]`` with the points on their first axis, all renumbered alike.
+        batch: Cloud of each point, ``[N]``; points then stay in their cloud, so that ``batch``
+            stays as it is.
         invariant: The output has no points (pooled) and must not change.
         seed: Of the permutation.
         rtol: Relative tolerance.
         atol: Absolute tolerance.
+
+    Raises:
+        AssertionError: The output is another.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.graph import knn_graph
+        >>> from mgic_geo.nn import EdgeConv
+        >>> from mgic_geo.testing import assert_permutation_equivariant, random_clouds
+        >>> layer = EdgeConv([6, 16])
+        >>> pos, batch = random_clouds(num_clouds=2, num_points=16)
+        >>> assert_permutation_equivariant(
+        ...     lambda pos: layer(pos, knn_graph(pos, 4, batch)), pos, batch=batch
+        ... )
     """
     count = inputs[0].size(0)
     order = torch.from_numpy(np.random.default_rng(seed).permutation(count))

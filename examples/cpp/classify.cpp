@@ -1,9 +1,11 @@
 // Classifies the points of a text file (x y z on each line) with an exported network, by OpenVINO,
-// which reads .onnx and .xml alike:  ./classify model.onnx chair.xyz
+// which reads .onnx and .xml alike; model.onnx.json beside it names the classes.
+//   ./classify model.onnx chair.xyz
 #include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <iostream>
+#include <string>
 #include <vector>
 #include <openvino/openvino.hpp>
 
@@ -32,5 +34,10 @@ int main(int argc, char** argv) {
     const float* best = std::max_element(first, first + logits.get_size());
     double sum = 0;
     for (size_t i = 0; i < logits.get_size(); ++i) sum += std::exp(first[i] - *best);
-    std::cout << "class " << best - first << ", probability " << 1 / sum << "\n";
+
+    std::ifstream about(std::string(argv[1]) + ".json");  // "classes": ["bathtub", ...]
+    std::string text((std::istreambuf_iterator<char>(about)), {});
+    size_t at = text.find("\"classes\"") + 9;
+    for (auto i = 2 * (best - first) + 1; i > 0; --i) at = text.find('"', at + 1);
+    std::cout << text.substr(at + 1, text.find('"', at + 1) - at - 1) << " " << 100 / sum << " %\n";
 }

@@ -17,7 +17,7 @@ from mgic_geo.cli._classes import match_classes
 from mgic_geo.cli._images import evaluate
 from mgic_geo.cli._output import percent, print_json, print_table
 from mgic_geo.cli._weights import Loaded, add_weights_arguments, load_weights
-from mgic_geo.datasets import NAMED_DATASETS, CloudDataset, open_dataset
+from mgic_geo.datasets import NAMED_DATASETS, CloudDataset, novel_split, open_dataset
 from mgic_geo.errors import DataError
 from mgic_geo.training import Clouds, ConfusionMatrix, predict_logits, split_by_name, to_clouds
 
@@ -41,6 +41,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "its val_fraction, from its data) to choose the epoch by; of a data set with a name it is "
         "taken from the training split",
     )
+    parser.add_argument(
+        "--fold",
+        type=int,
+        help="of clouds: only what a training run with this fold was judged by, shapes that have "
+        "no near copy among those it was trained on",
+    )
     add_weights_arguments(parser)
     parser.add_argument("--root", default="datasets", help="folder for downloads and caches")
     parser.add_argument("--num_points", type=int, help="points a cloud (default: as trained)")
@@ -58,7 +64,8 @@ def _clouds(loaded: Loaded, options: Namespace) -> int:
     info = loaded.info
     count = info.num_points if options.num_points is None else options.num_points
     named = options.data in NAMED_DATASETS
-    measured = "test" if options.val_fraction is None else "train"
+    whole = options.val_fraction is None and options.fold is None
+    measured = "test" if whole else "train"
     split = options.split or (measured if named else None)
     settings = {} if options.source is None else {"source": options.source}
     if info.features:
@@ -68,7 +75,10 @@ def _clouds(loaded: Loaded, options: Namespace) -> int:
         raise DataError(f"{options.data} holds images, and {options.weights} are weights of clouds")
     label = match_classes(dataset.classes, info.classes, options.data)[dataset.labels]
     clouds = Clouds(to_clouds(dataset).pos, label)
-    if options.val_fraction is not None:
+    if options.fold is not None:
+        part = novel_split(clouds.pos[..., :3], clouds.label, dataset.names, options.fold)[1]
+        clouds = Clouds(clouds.pos[part], clouds.label[part])
+    elif options.val_fraction is not None:
         part = split_by_name(dataset, options.val_fraction)[1]
         clouds = Clouds(clouds.pos[part], clouds.label[part])
     predicted = predict_logits(loaded.model, clouds.pos, options.device).argmax(dim=1)

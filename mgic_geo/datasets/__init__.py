@@ -6,6 +6,7 @@ from mgic_geo._lazy import at_first_use
 
 if TYPE_CHECKING:
     from mgic_geo.datasets._base import CloudDataset
+    from mgic_geo.datasets._novel import novel_split
     from mgic_geo.datasets._open import NAMED_DATASETS, open_dataset
     from mgic_geo.datasets._sampling import sample_points
     from mgic_geo.datasets._split import train_val_split
@@ -38,6 +39,7 @@ __all__ = [
     "ModelNet10",
     "PointClouds",
     "SegmentationFolder",
+    "novel_split",
     "open_dataset",
     "sample_points",
     "train_val_split",
@@ -47,6 +49,7 @@ __getattr__ = at_first_use(
     __name__,
     {
         "_base": ("CloudDataset",),
+        "_novel": ("novel_split",),
         "_open": ("NAMED_DATASETS", "open_dataset"),
         "_sampling": ("sample_points",),
         "_split": ("train_val_split",),

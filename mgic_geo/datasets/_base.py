@@ -27,6 +27,19 @@ class CloudDataset(Dataset):
         root: Folder of the data set, if it has one.
         transform: Called with each item that is taken.
         feature_names: Names of :data:`mgic_geo.io.FEATURES`, in the order of their columns.
+
+    Raises:
+        DataError: The number of columns is not that of coordinates and features.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.datasets import CloudDataset
+        >>> points, labels = torch.rand(3, 16, 3), torch.tensor([0, 1, 1])
+        >>> dataset = CloudDataset(points, labels, classes=["chair", "sofa"], names=["a", "b", "c"])
+        >>> dataset[2]
+        Data(y=[1], pos=[16, 3], name='c')
+        >>> dataset[:2].points.shape  # a part of it, as one tensor
+        torch.Size([2, 16, 3])
     """
 
     def __init__(

@@ -50,6 +50,12 @@ def open_dataset(
 
     Raises:
         DataError: There is no such data set, or not this split of it.
+
+    Example:
+        >>> from mgic_geo.datasets import open_dataset
+        >>> dataset = open_dataset("furniture10", num_points=32, shapes_per_class=1)
+        >>> dataset.points.shape
+        torch.Size([10, 32, 3])
     """
     if settings.get("source") is not None and (data == "furniture10" or data not in NAMED_DATASETS):
         raise DataError(f"source is for data sets that have a name; {data} is its own source")

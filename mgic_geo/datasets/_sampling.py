@@ -71,7 +71,7 @@ def sample_points(
     name: str | os.PathLike[str] = "shape",
     features: Sequence[str] = (),
 ) -> NDArray[np.float32]:
-    """Turns what :func:`mgic_geo.io.read_shape` returns into exactly ``num_points`` points.
+    """Samples exactly ``num_points`` points of a mesh or a cloud.
 
     Args:
         shape: A mesh, or a cloud, or its points ``[N, 3]``. A cloud of exactly ``num_points`` stays
@@ -90,6 +90,16 @@ def sample_points(
 
     Raises:
         DataError: A cloud has too few points, the shape is unusable, or lacks a feature.
+
+    Example:
+        >>> from mgic_geo.datasets import sample_points
+        >>> from mgic_geo.io import Mesh
+        >>> mesh = Mesh([[0, 0, 0], [1, 0, 0], [0, 1, 0]], faces=[[0, 1, 2]])
+        >>> points = sample_points(mesh, num_points=16, seed=0)
+        >>> points.shape
+        (16, 3)
+        >>> sample_points(points, num_points=4, sampling="fps").shape  # fewer points of a cloud
+        (4, 3)
     """
     check_sampling(num_points, sampling)
     if isinstance(shape, Mesh):

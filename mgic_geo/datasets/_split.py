@@ -24,10 +24,17 @@ def train_val_split(
         fraction: Share :math:`f` of each class, in ``[0, 1)``; 0 puts nothing aside.
 
     Returns:
-        Indices for training and for validation, each ascending int64.
+        Indices for training ``[M']`` and for validation ``[M'']``, ascending, int64.
 
     Raises:
         ValueError: ``fraction`` is out of range, or the lengths differ.
+
+    Example:
+        >>> from mgic_geo.datasets import train_val_split
+        >>> names = ["chair_1", "chair_2", "chair_3", "sofa_1", "sofa_2"]
+        >>> train, val = train_val_split([0, 0, 0, 1, 1], names, fraction=1 / 3)
+        >>> train.tolist(), val.tolist()  # the last chair and the last sofa
+        ([0, 1, 3], [2, 4])
     """
     if not 0 <= fraction < 1:
         raise ValueError(f"fraction must be in [0, 1), got {fraction}")

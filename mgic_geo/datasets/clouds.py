@@ -59,7 +59,7 @@ class PointClouds(CloudDataset):
             :func:`mgic_geo.datasets.sample_points`.
         seed: Seed of the sampling.
         transform: Called with each item that is taken.
-        workers: Processes that read files; 1 stays in this one, :obj:`None` takes as many as pay.
+        workers: Processes that read files; 1 stays in this one, :obj:`None` chooses.
         strict: Raise at the first unusable shape.
         force_reload: Sample again even if there is a cache.
         progress: Whether to show a bar; :obj:`None`: where the error output is a terminal.
@@ -74,6 +74,18 @@ class PointClouds(CloudDataset):
 
     Raises:
         DataError: The source, or with ``strict`` a shape, is unusable.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.datasets import PointClouds
+        >>> from mgic_geo.testing import write_tiny_off_tree
+        >>> with TemporaryDirectory() as folder:
+        ...     tree = write_tiny_off_tree(folder, shapes=2)  # <class>/<split>/*.off
+        ...     dataset = PointClouds(tree, split="train", num_points=64, workers=1)
+        >>> len(dataset), dataset.classes
+        (6, ('bed', 'dresser', 'monitor'))
+        >>> dataset[0]
+        Data(y=[1], pos=[64, 3], name='bed_0001')
     """
 
     suffixes: Sequence[str] = SUFFIXES

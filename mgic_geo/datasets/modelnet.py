@@ -57,7 +57,7 @@ class ModelNet10(PointClouds):
         sampling: ``"surface"``, ``"fps"`` or ``"poisson"``.
         seed: Seed of the sampling.
         transform: Called with each item that is taken.
-        workers: Processes that read files; :obj:`None` takes as many as pay.
+        workers: Processes that read files; 1 stays in this one, :obj:`None` chooses.
         strict: Raise at the first unusable shape instead of leaving it out.
         force_reload: Sample again even if there is a cache.
         download: Whether to download; ``False`` says what to put where.
@@ -69,6 +69,16 @@ class ModelNet10(PointClouds):
 
     Raises:
         DataError: Nothing usable is there; the message says what to put where.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.datasets import ModelNet10
+        >>> from mgic_geo.testing import write_tiny_off_tree
+        >>> with TemporaryDirectory() as folder:  # three of the classes, in the layout of the zip
+        ...     tree = write_tiny_off_tree(f"{folder}/raw/ModelNet10", shapes=2)
+        ...     dataset = ModelNet10(folder, split="train", num_points=64, workers=1)
+        >>> len(dataset), dataset.num_classes
+        (6, 10)
     """
 
     suffixes = (".off", ".pcd")

@@ -24,16 +24,12 @@ def save(program: ExportedProgram, path: Path, info: ExportInfo) -> list[str]:
         ImportError: ExecuTorch is not installed; the message names the extra.
     """
     with quiet():
-        exir = require("executorch.exir", "executorch")
-        xnnpack = require("executorch.backends.xnnpack.partition.xnnpack_partitioner", "executorch")
         try:
-            edge = exir.to_edge_transform_and_lower(
-                program,
-                partitioner=[xnnpack.XnnpackPartitioner()],
-                constant_methods={METHOD: info.to_json()},
-            )
+            edge = partition(program, {METHOD: info.to_json()})
             outside = operators_outside(edge.exported_program())
             buffer = edge.to_executorch().buffer
+        except ImportError:
+            raise
         except Exception as error:  # its passes raise all kinds
             reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
             raise ExportError(
@@ -41,6 +37,26 @@ def save(program: ExportedProgram, path: Path, info: ExportInfo) -> list[str]:
             ) from error
     path.write_bytes(buffer)
     return outside
+
+
+def partition(program: ExportedProgram, constants: dict[str, Any]) -> Any:
+    """The program with what XNNPACK can run handed to it, as ExecuTorch's edge program.
+
+    Args:
+        program: What :func:`~mgic_geo.export._torch.trace` returned.
+        constants: Methods that return a constant.
+    """
+    with quiet():
+        exir = require("executorch.exir", "executorch")
+        xnnpack = require("executorch.backends.xnnpack.partition.xnnpack_partitioner", "executorch")
+        return exir.to_edge_transform_and_lower(
+            program, partitioner=[xnnpack.XnnpackPartitioner()], constant_methods=constants
+        )
+
+
+def delegates(program: Any) -> int:
+    """How many parts of a lowered program XNNPACK runs; one is best: nothing goes in between."""
+    return sum("executorch_call_delegate" in str(node.target) for node in program.graph.nodes)
 
 
 def operators_outside(program: Any) -> list[str]:

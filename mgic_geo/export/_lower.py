@@ -10,19 +10,47 @@ from torch import Tensor, nn
 
 from mgic_geo.export._images import lower_images
 from mgic_geo.export._points import RegularPointClassifier, replaced
+from mgic_geo.export._pyramid import RegularPyramid
 from mgic_geo.export._views import DepthViews
-from mgic_geo.models import LRASPP, FusionClassifier, ImageClassifier, PointClassifier
+from mgic_geo.models import (
+    LRASPP,
+    FusionClassifier,
+    ImageClassifier,
+    PointClassifier,
+    PointPyramid,
+)
+
+# Engines whose grouped convolutions beat batched products.
+_CONVOLVE = ("onnx", "openvino")
 
 
 def lower(model: nn.Module, engine: str = "onnx") -> nn.Module:
-    """A copy of ``model`` for inference as plain operators: the values are those of eager.
+    """A copy of ``model`` for inference as plain operators, with the values of eager.
+
+    :func:`export` calls it. It is for those who write an exporter of their own.
 
     Args:
         model: Any module; of networks that are not known here the known parts are exchanged.
         engine: The format that it is for, a key of :data:`mgic_geo.export.FORMATS`.
+
+    Returns:
+        The copy, in eval mode. A point network takes ``pos [B, n, 3]`` alone, and finds the
+        neighbours itself.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.export import lower
+        >>> from mgic_geo.models import create_model
+        >>> model = create_model("mgic_diffgcn", num_classes=4, width=16, k=4).eval()
+        >>> pos = torch.rand(2, 32, 3)
+        >>> with torch.no_grad():
+        ...     torch.allclose(lower(model)(pos), model(pos), atol=1e-3)
+        True
     """
     if isinstance(model, PointClassifier):
-        return RegularPointClassifier(model).eval()
+        return RegularPointClassifier(model, engine in _CONVOLVE).eval()
+    if isinstance(model, PointPyramid):
+        return RegularPyramid(model).eval()
     if isinstance(model, FusionClassifier):
         return _RegularFusion(model, engine).eval()
     if isinstance(model, ImageClassifier | LRASPP):
@@ -38,7 +66,7 @@ class _RegularFusion(nn.Module):
         own = copy.copy(model)
         own._modules = dict(model._modules)
         own.point, own.image = nn.Identity(), nn.Identity()  # type: ignore[assignment]
-        rest = replaced(own)
+        rest = replaced(own, engine in _CONVOLVE)
         self.point = lower(model.point, engine)
         self.image = lower(model.image, engine)
         self.views = DepthViews(

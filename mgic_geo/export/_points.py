@@ -61,11 +61,12 @@ class RegularPointClassifier(nn.Module):
 
     Args:
         model: The network; its layers are replaced in a copy.
+        convolve: As in :class:`GroupedMap`.
     """
 
-    def __init__(self, model: PointClassifier) -> None:
+    def __init__(self, model: PointClassifier, convolve: bool = False) -> None:
         super().__init__()
-        self.model = replaced(model)
+        self.model = replaced(model, convolve)
         self.operators = model._needs_operators
 
     def forward(self, pos: Tensor) -> Tensor:
@@ -87,7 +88,8 @@ class RegularPointClassifier(nn.Module):
 
     def _prepared(self, pos: Tensor, found: Tensor) -> RegularGraph:
         clouds, size, k = found.shape
-        first = (torch.arange(clouds, device=pos.device) * size).view(-1, 1, 1)
+        # not by a product with the size, of which quantisers make one of floating-point numbers
+        first = torch.arange(clouds * size, device=pos.device).view(clouds, size, 1)[:, :1]
         index = (found + first).reshape(-1, k)
         if not self.operators:
             return RegularGraph(index.flatten(), k, None)
@@ -103,43 +105,48 @@ class RegularPointClassifier(nn.Module):
         return RegularGraph(index.flatten(), k + 1, torch.cat([identity, rows], dim=1))
 
 
-def replaced(model: Model) -> Model:
-    """A copy for inference whose layers on nodes are plain operators."""
+def replaced(model: Model, convolve: bool = False) -> Model:
+    """A copy for inference whose layers on nodes are plain operators.
+
+    Args:
+        model: A network.
+        convolve: As in :class:`GroupedMap`.
+    """
     model = copy.deepcopy(model).eval().requires_grad_(False)
-    _replace(model)
+    _replace(model, convolve)
     return model
 
 
-def _replace(module: nn.Module) -> None:
+def _replace(module: nn.Module, convolve: bool) -> None:
     """Exchanges the layers of this package in ``module`` for plain operators."""
     for name, child in module.named_children():
         if isinstance(child, GraphBlock):
-            setattr(module, name, _graph_block(child))
+            setattr(module, name, _graph_block(child, convolve))
         elif isinstance(child, DenseBlock):
-            setattr(module, name, _Dense(child))
+            setattr(module, name, _Dense(child, convolve))
         elif isinstance(child, GroupedPointwise) and child.channel_axis == -1:
-            setattr(module, name, GroupedMap.of(child))
+            setattr(module, name, GroupedMap.of(child, convolve=convolve))
         elif isinstance(child, MGIC):
-            _replace_transfers(child)
-            _replace(child)
+            _replace_transfers(child, convolve)
+            _replace(child, convolve)
         else:
-            _replace(child)
+            _replace(child, convolve)
 
 
-def _replace_transfers(layer: MGIC) -> None:
+def _replace_transfers(layer: MGIC, convolve: bool) -> None:
     for j, norm in enumerate(layer.norms):
         if isinstance(norm, BatchNorm | nn.Identity):
             up = cast(Prolongation, layer.prolongations[j])
-            layer.prolongations[j] = GroupedMap.of(up, norm)
+            layer.prolongations[j] = GroupedMap.of(up, norm, convolve)
             layer.norms[j] = nn.Identity()
 
 
-def _graph_block(block: GraphBlock) -> nn.Module:
+def _graph_block(block: GraphBlock, convolve: bool) -> nn.Module:
     if isinstance(block.norm, BatchNorm):
         if type(block.conv) is DiffGCNConv:
-            return _DiffGCN(block.conv, block.norm, block.residual)
+            return _DiffGCN(block.conv, block.norm, block.residual, convolve)
         if (layer := _max_map(block.conv)) is not None:
-            return _EdgeMax(layer, block.norm, block.residual)
+            return _EdgeMax(layer, block.norm, block.residual, convolve)
     return block
 
 
@@ -158,10 +165,10 @@ def _max_map(conv: nn.Module) -> LinearMap | None:
 class _Dense(nn.Module):
     """A :class:`~mgic_geo.nn.DenseBlock` with its norm folded in."""
 
-    def __init__(self, block: DenseBlock) -> None:
+    def __init__(self, block: DenseBlock, convolve: bool) -> None:
         super().__init__()
         folds = isinstance(block.norm, BatchNorm | nn.Identity)
-        self.map = GroupedMap.of(block.pointwise, block.norm if folds else None)
+        self.map = GroupedMap.of(block.pointwise, block.norm if folds else None, convolve)
         self.norm = nn.Identity() if folds else block.norm
         self.act = block.act
         self.residual = block.residual
@@ -175,11 +182,11 @@ class _DiffGCN(nn.Module):
     """Derivatives as one product of a node's weights and its neighbours, then their mixing."""
 
     @torch.no_grad()
-    def __init__(self, conv: DiffGCNConv, norm: BatchNorm, residual: bool) -> None:
+    def __init__(self, conv: DiffGCNConv, norm: BatchNorm, residual: bool, convolve: bool) -> None:
         super().__init__()
         scale, bias = norm.scale_and_shift(conv.bias)
         mix = conv.mix() * scale.view(conv.groups, 1, 1, -1)  # [groups, 7, size, out]
-        self.map = GroupedMap(mix.permute(0, 3, 1, 2), bias)
+        self.map = GroupedMap(mix.permute(0, 3, 1, 2), bias, convolve)
         self.residual = residual
 
     def forward(self, x: Tensor, graph: RegularGraph) -> Tensor:
@@ -193,7 +200,7 @@ class _EdgeMax(nn.Module):
     """A linear EdgeConv with maximum: ``scale * (max_j W_2 x_j + (W_1 - W_2) x_i) + shift``."""
 
     @torch.no_grad()
-    def __init__(self, layer: LinearMap, norm: BatchNorm, residual: bool) -> None:
+    def __init__(self, layer: LinearMap, norm: BatchNorm, residual: bool, convolve: bool) -> None:
         super().__init__()
         weight = layer.weight if layer.weight.dim() == 3 else layer.weight.unsqueeze(0)
         own, difference = weight.chunk(2, dim=-1)
@@ -201,8 +208,8 @@ class _EdgeMax(nn.Module):
         grouped = scale.view(weight.size(0), -1, 1)
         # The norm's scale may be negative: its sign stays outside of the maximum.
         self.register_buffer("sign", torch.where(scale < 0.0, -1.0, 1.0))
-        self.neighbor = GroupedMap((difference * grouped.abs()).unsqueeze(2), None)
-        self.own = GroupedMap(((own - difference) * grouped).unsqueeze(2), shift)
+        self.neighbor = GroupedMap((difference * grouped.abs()).unsqueeze(2), None, convolve)
+        self.own = GroupedMap(((own - difference) * grouped).unsqueeze(2), shift, convolve)
         self.residual = residual
 
     def forward(self, x: Tensor, graph: RegularGraph) -> Tensor:

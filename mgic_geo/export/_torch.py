@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,7 +55,10 @@ def trace(model: nn.Module, example: Tensor, dynamic: Sequence[int] = ()) -> Exp
 
 def save(program: ExportedProgram, path: Path, info: ExportInfo) -> None:
     """Writes the program with its description."""
-    torch.export.save(program, path, extra_files={f"{KEY}.json": info.to_json()})
+    # In memory first: torch's own writer ends the process where the disk is full.
+    whole = io.BytesIO()
+    torch.export.save(program, whole, extra_files={f"{KEY}.json": info.to_json()})
+    path.write_bytes(whole.getbuffer())
 
 
 def _layer(node: torch.fx.Node) -> str:

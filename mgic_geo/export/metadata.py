@@ -32,6 +32,15 @@ class ExportInfo:
         std: What colours are then divided by.
         quantized: ``"int8"``, or None for float32.
         version: Of the package that wrote it.
+
+    Example:
+        >>> from mgic_geo.export import ExportInfo
+        >>> classes, shape = ("chair", "sofa"), (None, None, 3)  # any number of clouds and points
+        >>> info = ExportInfo("mgic_diffgcn", "points", classes, shape, output=(None, 2))
+        >>> ExportInfo.from_json(info.to_json(), path="model.onnx.json") == info
+        True
+        >>> info.preprocessing[1:]
+        ['subtract their mean', 'divide by the largest distance from the origin']
     """
 
     model: str

@@ -71,19 +71,28 @@ def quantize_onnx(source: Path, target: Path, samples: Tensor) -> None:
     prepared.unlink()
 
 
-def quantize_program(model: nn.Module, example: Tensor, samples: Tensor) -> ExportedProgram:
+def quantize_program(
+    model: nn.Module, example: Tensor, samples: Tensor, whole: bool = True
+) -> ExportedProgram:
     """A program for XNNPACK in 8 bits, by PyTorch 2 export quantisation.
 
     Args:
         model: Lowered, float32.
         example: An input of the shape of the program.
         samples: Inputs ``[M, *]`` that show the ranges, each run in the example's batch.
+        whole: Every operator that XNNPACK has in 8 bits, which is faster; else convolutions and
+            linear maps alone, so that distances and indices of neighbours stay what they are.
     """
     xnnpack = require("executorch.backends.xnnpack.quantizer.xnnpack_quantizer", "executorch")
     with quiet():
         pt2e = require("torchao.quantization.pt2e.quantize_pt2e", "executorch")
         config = xnnpack.get_symmetric_quantization_config(is_per_channel=True)
-        quantizer = xnnpack.XNNPACKQuantizer().set_global(config)
+        quantizer = xnnpack.XNNPACKQuantizer()
+        if whole:
+            quantizer.set_global(config)
+        else:
+            for kind in (torch.ops.aten.linear.default, torch.ops.aten.conv2d.default):
+                quantizer.set_operator_type(kind, config)
         prepared = pt2e.prepare_pt2e(trace(model, example).module(), quantizer)
         with torch.no_grad():
             for sample in samples.split(example.size(0)):

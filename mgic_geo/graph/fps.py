@@ -32,11 +32,18 @@ def fps(
         ptr: First point of each cloud and one past the last, ``[B + 1]``, for ``batch``.
 
     Returns:
-        Indices into ``x``, int64, cloud after cloud, in the order of picking.
+        Indices into ``x``, int64 ``[M]``, cloud after cloud, in the order of picking.
 
     Raises:
         ValueError: ``ratio`` is out of range, or is not one for each cloud.
         DataError: A coordinate is not finite, or ``batch`` is not sorted.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn import fps
+        >>> x = torch.tensor([[0.0], [0.1], [1.0], [0.9]])
+        >>> fps(x, ratio=0.5, random_start=False).tolist()  # the first, and the farthest from it
+        [0, 2]
     """
     x = x.flatten(1) if x.dim() > 1 else x.unsqueeze(1)
     # In the type of the points, whose rounding decides where a share is just a whole number.

@@ -55,6 +55,13 @@ def knn(
 
     Raises:
         DataError: A coordinate is not finite, or with ``strict`` a cloud has too few points.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.graph import knn
+        >>> x = torch.tensor([[0.0], [1.0], [5.0]])
+        >>> knn(x, y=torch.tensor([[4.0]]), k=2).tolist()  # query 0: its nearest are 2, then 1
+        [[0, 0], [2, 1]]
     """
     if torch.jit.is_scripting():
         return _scripted(x, y, k, math.inf, batch_x, batch_y, batch_size, False, cosine, True)
@@ -101,6 +108,15 @@ def knn_graph(
 
     Raises:
         DataError: A coordinate is not finite, or with ``strict`` a cloud has too few points.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.graph import knn_graph
+        >>> x = torch.tensor([[0.0], [1.0], [5.0]])
+        >>> knn_graph(x, k=1).tolist()  # from neighbours 1, 0, 1 to nodes 0, 1, 2
+        [[1, 0, 1], [0, 1, 2]]
+        >>> knn_graph(torch.rand(4, 100, 3), k=10).shape  # four clouds, 10 edges a point
+        torch.Size([2, 4000])
     """
     if torch.jit.is_scripting():
         nodes_first = flow == "target_to_source"
@@ -145,6 +161,13 @@ def radius(
 
     Raises:
         DataError: A coordinate is not finite.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.graph import radius
+        >>> x = torch.tensor([[0.0], [1.0], [5.0]])
+        >>> radius(x, y=torch.tensor([[1.5], [9.0]]), r=2.0).tolist()  # query 1 has none
+        [[0, 0], [1, 0]]
     """
     if torch.jit.is_scripting():
         most = x.size(0) if max_num_neighbors is None else max_num_neighbors
@@ -187,6 +210,13 @@ def radius_graph(
 
     Raises:
         DataError: A coordinate is not finite.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.graph import radius_graph
+        >>> x = torch.tensor([[0.0], [1.0], [5.0]])
+        >>> radius_graph(x, r=2.0).tolist()  # point 2 stands alone
+        [[1, 0], [0, 1]]
     """
     if torch.jit.is_scripting():
         nodes_first = flow == "target_to_source"

@@ -14,8 +14,18 @@ class Neighborhoods(NamedTuple):
     """A graph as compressed rows: node ``i`` has the neighbours ``col[rowptr[i]:rowptr[i + 1]]``.
 
     Args:
-        rowptr: int32 ``[N + 1]``.
-        col: int32 ``[E]``.
+        rowptr: First edge of each node, int32 ``[N + 1]``.
+        col: Neighbour of each edge, int32 ``[E]``.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.graph import Neighborhoods
+        >>> edge_index = torch.tensor([[1, 2, 0], [0, 0, 2]])
+        >>> graph = Neighborhoods.from_edge_index(edge_index, num_nodes=3)
+        >>> graph.rowptr.tolist(), graph.col.tolist()  # node 1 has no neighbour
+        ([0, 2, 2, 3], [1, 2, 0])
+        >>> graph.target().tolist()
+        [0, 0, 2]
     """
 
     rowptr: Tensor

@@ -46,6 +46,17 @@ class DifferentialOperators(NamedTuple):
         rowptr_t: Row pointers of the transposed operators.
         col_t: Columns of the transposed operators.
         weight_t: Weights of the transposed operators.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.graph import differential_operators
+        >>> pos = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+        >>> edge_index = torch.tensor([[1, 0], [0, 1]])  # each is the other's neighbour
+        >>> operators = differential_operators(pos, edge_index)
+        >>> operators.num_nodes, operators.weight.shape  # two entries a node, six operators
+        (2, torch.Size([4, 6]))
+        >>> operators.weight[:2, 0].tolist()  # G_x of node 0: x_1 - x_0
+        [1.0, -1.0]
     """
 
     rowptr: Tensor
@@ -87,8 +98,24 @@ def differential_operators(
         fit: ``"average"``, means along the edges, or ``"least_squares"``, derivatives of a plane
             fitted to each neighbourhood, which irregular neighbourhoods and rims bias less.
 
+    Returns:
+        The operators with their transposes; weights ``[E + N, 6]``, of the type of ``pos``.
+
     Raises:
         DataError: Positions are not finite, or all of them coincide; the graph names other nodes.
+        ValueError: ``pos`` has another shape, or ``fit`` is another name.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.graph import differential_operators, knn_graph
+        >>> from mgic_geo.nn import DiffGCNConv
+        >>> pos = torch.rand(32, 3)
+        >>> operators = differential_operators(pos, knn_graph(pos, k=8))
+        >>> x = torch.randn(32, 8)
+        >>> for layer in (DiffGCNConv(8, 16), DiffGCNConv(16, 16)):  # built once for all layers
+        ...     x = layer(x, operators)
+        >>> x.shape
+        torch.Size([32, 16])
     """
     if pos.dim() != 2 or not pos.size(1):
         raise ValueError(f"pos must be [N, d], got {list(pos.shape)}")

@@ -21,7 +21,22 @@ _TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{12}\.tmp")
 
 @contextmanager
 def full_disk_as_data_error(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turns the system's "no space left" into a :class:`DataError` that names the file."""
+    """Turns the system's "no space left" into a :class:`DataError` that names the file.
+
+    Args:
+        path: The file that is being written, as the message names it.
+
+    Raises:
+        DataError: The disk is full.
+
+    Example:
+        >>> import errno
+        >>> from mgic_geo.io import full_disk_as_data_error
+        >>> with full_disk_as_data_error("run.csv"):  # doctest: +ELLIPSIS
+        ...     raise OSError(errno.ENOSPC, "No space left on device")
+        Traceback (most recent call last):
+        mgic_geo.errors.DataError: run.csv: the disk is full; nothing was kept, ...
+    """
     try:
         yield
     except OSError as error:
@@ -47,8 +62,24 @@ def atomic_write(
         mode: ``"wb"`` or ``"w"``.
         **kwargs: Passed to :func:`open`, for example ``encoding`` or ``newline``.
 
+    Yields:
+        The open file.
+
     Raises:
         DataError: The disk is full.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.io import atomic_write
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "result.txt"
+        ...     with atomic_write(path, "w", encoding="utf-8") as file:
+        ...         _ = file.write("94.7")
+        ...         print(path.exists())
+        ...     print(path.read_text())
+        False
+        94.7
     """
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
@@ -68,11 +99,21 @@ def atomic_write(
 def remove_leftovers(folder: str | os.PathLike[str], name: str | None = None) -> None:
     """Deletes the temporary files and folders that a killed process left behind.
 
-    To be called where no other process writes into the folder, or holding the lock of ``name``.
+    Call it where no other process writes into the folder, or hold the lock of ``name``.
 
     Args:
         folder: The folder; it need not exist.
         name: Only what was to become this file.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.io import remove_leftovers
+        >>> with TemporaryDirectory() as folder:
+        ...     (Path(folder) / ".last.pt.0123456789ab.tmp").touch()  # what a killed process leaves
+        ...     remove_leftovers(folder)
+        ...     print(list(Path(folder).iterdir()))
+        []
     """
     folder = Path(folder)
     for path in list(folder.iterdir()) if folder.is_dir() else []:

@@ -27,7 +27,15 @@ class PointCloud:
         normals: Normals as they are in the file, float64 ``[N, 3]``, if it has them.
         colors: Red, green and blue in [0, 1], float64 ``[N, 3]``, if it has them.
         intensity: Strength of the return in [0, 1], float64 ``[N, 1]``, if it has it.
-        left_out: Points that :meth:`check` has left out.
+        left_out: Number of points that :meth:`check` has left out.
+
+    Example:
+        >>> import numpy as np
+        >>> from mgic_geo.io import PointCloud
+        >>> cloud = PointCloud(np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 2.0], [np.nan, 0.0, 0.0]]))
+        >>> kept = cloud.take(np.isfinite(cloud.points).all(axis=1))
+        >>> len(cloud), len(kept), kept.colors is None
+        (3, 2, True)
     """
 
     points: NDArray[np.float64]
@@ -45,7 +53,7 @@ class PointCloud:
         return PointCloud(*(None if part is None else part[index] for part in parts))  # type: ignore[arg-type]
 
     def check(self, name: str | os.PathLike[str], on_nan: OnNan = "raise") -> PointCloud:
-        """Returns the cloud if it is a shape, with ``"drop"`` without points that are nowhere.
+        """Returns the cloud if it is usable; ``"drop"`` leaves out points without a position.
 
         Args:
             name: What the message calls it, usually its file.
@@ -79,16 +87,29 @@ class PointCloud:
 def check_cloud(
     points: ArrayLike, name: str | os.PathLike[str], on_nan: OnNan = "raise"
 ) -> NDArray[np.float64]:
-    """Returns the positions of a cloud as float64 ``[N, 3]``.
+    """Checks an array of points and returns their positions.
 
     Args:
-        points: ``[N, >= 3]``; columns behind the third are dropped.
+        points: ``[N, >= 3]``; columns after the third are dropped.
         name: What the error message calls it, usually its file.
         on_nan: As in :meth:`PointCloud.check`.
+
+    Returns:
+        Positions, float64 ``[N, 3]``.
 
     Raises:
         DataError: It has another shape or no numbers, is empty, has NaN or infinite positions, or
             all its points are the same.
+
+    Example:
+        >>> import numpy as np
+        >>> from mgic_geo.io import check_cloud
+        >>> xyz_and_reflectance = np.random.default_rng(0).random((5, 4), dtype=np.float32)
+        >>> check_cloud(xyz_and_reflectance, name="scan").shape
+        (5, 3)
+        >>> check_cloud(np.zeros((0, 3)), name="scan")
+        Traceback (most recent call last):
+        mgic_geo.errors.DataError: scan: an empty cloud; at least one point is needed
     """
     return cloud_of_array(points, name).check(name, on_nan).points
 

@@ -27,6 +27,14 @@ class Clouds:
         split: ``"train"`` or ``"test"`` for each cloud, or :obj:`None` where the file does not say.
         features: What the points have beside their coordinates, by the names of
             :data:`~mgic_geo.io.FEATURES`, float32 ``[M, n, 3]`` or ``[M, n, 1]``.
+
+    Example:
+        >>> import numpy as np
+        >>> from mgic_geo.io import Clouds
+        >>> points = np.zeros((2, 5, 3), dtype=np.float32)
+        >>> clouds = Clouds(points, np.array([0, 1]), classes=("chair", "sofa"), name=("a", "b"))
+        >>> len(clouds), clouds.classes[clouds.label[1]]
+        (2, 'sofa')
     """
 
     points: NDArray[np.float32]
@@ -44,13 +52,28 @@ def load_clouds_npz(path: str | os.PathLike[str]) -> Clouds:
     """Reads and checks a data set of point clouds.
 
     Args:
-        path: NPZ with ``points`` ``[M, n, 3]``, ``label`` ``[M]`` and ``classes`` (names), and, if
-            it likes, ``name`` ``[M]`` and ``split`` ``[M]`` of ``"train"`` and ``"test"``; and
-            ``normals`` and ``colors`` ``[M, n, 3]`` and ``intensity`` ``[M, n, 1]``.
+        path: NPZ with ``points`` ``[M, n, 3]``, ``label`` ``[M]`` and ``classes`` (names). Optional
+            are ``name`` ``[M]``, ``split`` ``[M]`` (``"train"`` or ``"test"``), ``normals`` and
+            ``colors`` ``[M, n, 3]``, and ``intensity`` ``[M, n, 1]``.
+
+    Returns:
+        The clouds, points ``[M, n, 3]``. Without ``name`` they are numbered, as ``chair_0000``.
 
     Raises:
         DataError: Keys, shapes, labels or coordinates are not as they should be.
         OSError: It cannot be opened.
+
+    Example:
+        >>> import numpy as np
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.io import load_clouds_npz
+        >>> points = np.random.default_rng(0).random((2, 5, 3))
+        >>> with TemporaryDirectory() as folder:
+        ...     path = f"{folder}/scans.npz"
+        ...     np.savez(path, points=points, label=[0, 1], classes=["chair", "sofa"])
+        ...     clouds = load_clouds_npz(path)
+        >>> clouds.points.shape, clouds.name
+        ((2, 5, 3), ('chair_0000', 'sofa_0001'))
     """
     with open_npz(path) as arrays:
         missing = [key for key in ("points", "label", "classes") if key not in arrays.files]

@@ -19,8 +19,19 @@ FEATURES = {"normals": 3, "colors": 3, "intensity": 1}
 def parse_features(text: str | Sequence[str]) -> tuple[str, ...]:
     """Names of features in the order of their columns, from a list or a text with commas.
 
+    Args:
+        text: Some of the names in :data:`FEATURES`, in any order.
+
+    Returns:
+        The names.
+
     Raises:
         DataError: There is no such feature, or one is named twice.
+
+    Example:
+        >>> from mgic_geo.io import parse_features
+        >>> parse_features("normals, intensity")  # 3 columns and 1, behind the coordinates
+        ('normals', 'intensity')
     """
     parts = text.split(",") if isinstance(text, str) else text
     names = tuple(part.strip() for part in parts if part.strip())

@@ -54,6 +54,16 @@ def file_lock(
 
     Raises:
         DataError: The lock was not free in time.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.io import file_lock
+        >>> with TemporaryDirectory() as folder:
+        ...     with file_lock(f"{folder}/cache.lock"):
+        ...         with file_lock(f"{folder}/cache.lock", timeout=0.0):  # doctest: +ELLIPSIS
+        ...             pass
+        Traceback (most recent call last):
+        mgic_geo.errors.DataError: ... another process still holds this lock after 0 s; ...
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,12 @@ class Mesh:
         normals: Normals at the vertices as they are in the file, float64 ``[V, 3]``, if it has
             them.
         colors: Red, green and blue in [0, 1] at the vertices, float64 ``[V, 3]``, if it has them.
+
+    Example:
+        >>> from mgic_geo.io import Mesh
+        >>> mesh = Mesh([[0, 0, 0], [3, 0, 0], [0, 4, 0]], faces=[[0, 1, 2]])
+        >>> mesh.area, mesh.vertices.dtype
+        (6.0, dtype('float64'))
     """
 
     vertices: NDArray[np.float64]

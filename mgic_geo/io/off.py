@@ -38,6 +38,17 @@ def read_off(path: str | os.PathLike[str]) -> Mesh:
     Raises:
         DataError: It is no OFF file, is truncated, or its mesh is unusable.
         OSError: It cannot be opened.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.io import read_off
+        >>> with TemporaryDirectory() as folder:  # the header of ModelNet, and a square
+        ...     path = Path(folder) / "square.off"
+        ...     _ = path.write_text("OFF4 1 0\n0 0 0\n1 0 0\n1 1 0\n0 1 0\n4 0 1 2 3\n")
+        ...     mesh = read_off(path)
+        >>> mesh.faces.tolist(), mesh.area  # cut into two triangles
+        ([[0, 1, 2], [0, 2, 3]], 1.0)
     """
     return parse_off(Path(path).read_bytes(), path).check(path)
 
@@ -174,6 +185,19 @@ def write_off(path: str | os.PathLike[str], mesh: Mesh) -> None:
     Args:
         path: The file; its folder is made where it is missing.
         mesh: The mesh.
+
+    Raises:
+        DataError: The disk is full.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.io import Mesh, read_off, write_off
+        >>> mesh = Mesh([[0, 0, 0], [0.1, 0, 0], [0, 0.3, 0]], faces=[[0, 1, 2]])
+        >>> with TemporaryDirectory() as folder:
+        ...     write_off(f"{folder}/triangle.off", mesh)
+        ...     again = read_off(f"{folder}/triangle.off")
+        >>> bool((again.vertices == mesh.vertices).all())  # to the last bit
+        True
     """
     parts = [f"OFF\n{len(mesh.vertices)} {len(mesh.faces)} 0"]
     parts += [f"{x!r} {y!r} {z!r}" for x, y, z in mesh.vertices.tolist()]

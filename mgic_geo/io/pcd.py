@@ -18,7 +18,7 @@ _KEPT = ("x", "y", "z", "normal_x", "normal_y", "normal_z", "rgb", "rgba")
 
 
 def read_pcd(path: str | os.PathLike[str], on_nan: OnNan = "drop") -> NDArray[np.float64]:
-    """Reads the positions of a PCD file: ASCII, binary or compressed binary.
+    r"""Reads the positions of a PCD file: ASCII, binary or compressed binary.
 
     The fields ``x``, ``y`` and ``z`` may stand anywhere among others and have any numeric type.
 
@@ -33,6 +33,17 @@ def read_pcd(path: str | os.PathLike[str], on_nan: OnNan = "drop") -> NDArray[np
     Raises:
         DataError: It is no PCD file, is truncated, or has no positions that are finite.
         OSError: It cannot be opened.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.io import read_pcd
+        >>> header = "FIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nWIDTH 2\nHEIGHT 1\nDATA ascii\n"
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "scan.pcd"
+        ...     _ = path.write_text(header + "0 0 0\n1 2 3\n")
+        ...     read_pcd(path).tolist()
+        [[0.0, 0.0, 0.0], [1.0, 2.0, 3.0]]
     """
     data = Path(path).read_bytes()
     with reading(path, "PCD"):

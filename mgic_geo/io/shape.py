@@ -54,19 +54,31 @@ SHAPE_SUFFIXES = tuple(_FORMATS)
 
 
 def shape_suffix(path: str | os.PathLike[str]) -> str:
-    """The suffix that says the format, small, without that of gzip."""
+    """The suffix that says the format of a file, in small letters, without that of gzip.
+
+    Args:
+        path: A file, which need not exist.
+
+    Returns:
+        The suffix with its dot, or ``""``.
+
+    Example:
+        >>> from mgic_geo.io import shape_suffix
+        >>> shape_suffix("scans/Chair.PLY.gz")
+        '.ply'
+    """
     path = Path(path)
     suffix = path.suffix.lower()
     return Path(path.stem).suffix.lower() if suffix == _GZIP else suffix
 
 
 def read_shape(path: str | os.PathLike[str], on_nan: OnNan = "drop") -> Mesh | PointCloud:
-    """Reads a shape by the suffix of its file, with its normals, colours and intensities.
+    r"""Reads a shape by the suffix of its file, with its normals, colours and intensities.
 
     ``.off``, ``.stl``, ``.glb`` and ``.gltf`` are meshes, ``.ply`` and ``.obj`` are meshes if they
     have faces and clouds otherwise. ``.pcd``, ``.npy``, ``.npz``, ``.xyz``, ``.txt``, ``.csv``,
     ``.pts``, ``.las``, ``.laz``, ``.h5`` and ``.hdf5`` are clouds. Any of them may be compressed
-    (``.ply.gz``). Those that are not of NumPy, text, OFF or PCD need the extra ``mesh``. An NPZ
+    (``.ply.gz``). All but NumPy, text, OFF and PCD files need the extra ``mesh``. An NPZ
     holds the cloud as ``points``, ``pos`` or its only array; arrays are read without pickle, may
     have fields x, y and z, and hold a point in each row.
 
@@ -83,6 +95,17 @@ def read_shape(path: str | os.PathLike[str], on_nan: OnNan = "drop") -> Mesh | P
         DataError: The suffix is unknown, or the content is unusable.
         ImportError: The extra is not installed.
         OSError: The file cannot be opened.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.io import read_shape
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "scan.xyz"
+        ...     _ = path.write_text("0 0 0\n1 0 0\n0 0 2\n")
+        ...     cloud = read_shape(path)
+        >>> type(cloud).__name__, len(cloud)
+        ('PointCloud', 3)
     """
     path = Path(path)
     suffix = shape_suffix(path)
@@ -119,13 +142,22 @@ def read_cloud_or_mesh(
         DataError: The suffix is unknown, or the content is unusable.
         ImportError: The extra is not installed.
         OSError: The file cannot be opened.
+
+    Example:
+        >>> import numpy as np
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.io import read_cloud_or_mesh
+        >>> with TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/scan.npy", np.random.default_rng(0).random((8, 3)))
+        ...     read_cloud_or_mesh(f"{folder}/scan.npy").shape
+        (8, 3)
     """
     shape = read_shape(path, on_nan)
     return shape if isinstance(shape, Mesh) else shape.points
 
 
 def as_shape(shape: Any, on_nan: OnNan = "drop", name: str = "shape") -> Mesh | PointCloud:
-    """Takes what holds a shape in Python for one.
+    """Turns any Python object that holds a shape into a mesh or a cloud.
 
     Args:
         shape: A path, an array or tensor ``[N, >= 3]``, a :class:`Mesh` or :class:`PointCloud`, a
@@ -134,8 +166,21 @@ def as_shape(shape: Any, on_nan: OnNan = "drop", name: str = "shape") -> Mesh | 
         on_nan: As for :func:`read_shape`.
         name: What an error message calls it.
 
+    Returns:
+        A checked :class:`Mesh` or :class:`PointCloud`.
+
     Raises:
         DataError: It is none of these, or unusable.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import Data
+        >>> from mgic_geo.io import as_shape
+        >>> len(as_shape(torch.rand(8, 3)))
+        8
+        >>> pos = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+        >>> as_shape(Data(pos=pos, face=torch.tensor([[0], [1], [2]]))).area
+        0.5
     """
     if isinstance(shape, str | os.PathLike):
         return read_shape(shape, on_nan)

@@ -47,14 +47,15 @@ _thread = _Thread()
 def plain_torch() -> Iterator[None]:
     """Inside, every operator of the package runs as plain torch operations.
 
-    Neither compiled loops nor registered operators: what an exporter sees are operations that any
-    engine knows, and each can be followed in a debugger. It holds for all threads of the process.
+    There are neither compiled loops nor registered operators. An exporter sees operations that any
+    engine knows, and a debugger can follow each. It holds for all threads of the process.
 
-    >>> import torch
-    >>> from mgic_geo.kernels import grouped_pointwise, plain_torch
-    >>> x, weight = torch.ones(3, 8), torch.ones(2, 4, 4)
-    >>> with plain_torch():
-    ...     y = grouped_pointwise(x, weight)
+    Example:
+        >>> import torch
+        >>> from mgic_geo.kernels import grouped_pointwise, plain_torch
+        >>> x, weight = torch.ones(3, 8), torch.ones(2, 4, 4)
+        >>> with plain_torch():
+        ...     y = grouped_pointwise(x, weight)
     """
     global _plain_calls
     with _lock:
@@ -73,11 +74,14 @@ def without_compiler() -> Iterator[None]:
     Compiling the loops of a network takes seconds, which a single call does not win back. Other
     threads are left alone. Results are the same up to the order of summation.
 
-    >>> import torch
-    >>> from mgic_geo.kernels import grouped_pointwise, without_compiler
-    >>> x, weight = torch.ones(3, 8), torch.ones(2, 4, 4)
-    >>> with without_compiler():
-    ...     y = grouped_pointwise(x, weight)
+    Example:
+        >>> import torch
+        >>> from mgic_geo.kernels import kernel_backend, grouped_pointwise, without_compiler
+        >>> x, weight = torch.ones(3, 8), torch.ones(2, 4, 4)
+        >>> with without_compiler():
+        ...     y = grouped_pointwise(x, weight)
+        ...     print(kernel_backend())
+        torch
     """
     _thread.uncompiled += 1
     try:
@@ -208,7 +212,16 @@ def compile_seconds() -> float:
 
 
 def kernel_backend() -> str:
-    """``"numba"`` or ``"torch"``: what runs on the CPU here."""
+    """What runs on the CPU here: ``"numba"``, compiled loops, or ``"torch"``.
+
+    Returns:
+        One of the two names.
+
+    Example:
+        >>> from mgic_geo.kernels import kernel_backend
+        >>> kernel_backend() in ("numba", "torch")
+        True
+    """
     return "numba" if has_loops() else "torch"
 
 

@@ -3,12 +3,14 @@
 from mgic_geo.models import mobilenetv2 as _mobilenetv2  # noqa: F401  (registers its models)
 from mgic_geo.models import mobilenetv3 as _mobilenetv3  # noqa: F401
 from mgic_geo.models import point_models as _point_models  # noqa: F401
+from mgic_geo.models import pyramid_models as _pyramid_models  # noqa: F401
 from mgic_geo.models import resnet as _resnet  # noqa: F401
 from mgic_geo.models._classifier import Classifier, FeatureInfo, FeatureMaps
 from mgic_geo.models.fusion_classifier import FusionClassifier
 from mgic_geo.models.image_classifier import ImageClassifier
 from mgic_geo.models.lraspp import LRASPP
 from mgic_geo.models.point_classifier import PointClassifier
+from mgic_geo.models.point_pyramid import PointPyramid
 from mgic_geo.models.published import load_published
 from mgic_geo.models.published_report import LoadReport
 from mgic_geo.models.registry import (
@@ -41,6 +43,7 @@ __all__ = [
     "ImageClassifier",
     "LoadReport",
     "PointClassifier",
+    "PointPyramid",
     "WeightsInfo",
     "create_model",
     "dense_twin",

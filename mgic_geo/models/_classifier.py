@@ -9,10 +9,20 @@ from torch import Tensor, nn
 
 
 class FeatureInfo(list[dict[str, Any]]):
-    """What the maps of :meth:`Classifier.forward_intermediates` are, in timm's words.
+    """Describes the maps of :meth:`Classifier.forward_intermediates`, in timm's words.
 
-    Each entry has ``num_chs`` (channels), ``reduction`` (pixels of the image along a side of one of
-    the map; 1 for points, which all stay) and ``module`` (whose output it is).
+    Each entry has ``num_chs``, the channels of a map; ``reduction``, by which factor the map is
+    smaller than the image along a side (1 for points, which all stay); and ``module``, the name of
+    the module whose output it is.
+
+    Args:
+        iterable: A dictionary for each map.
+
+    Example:
+        >>> from mgic_geo.models import create_model
+        >>> info = create_model("resnet20").feature_info
+        >>> info.channels(), info.reduction([-1]), info.module_name([0])
+        ([16, 32, 64], [4], ['stages.0'])
     """
 
     def channels(self, indices: Sequence[int] | None = None) -> list[int]:
@@ -32,13 +42,21 @@ class FeatureInfo(list[dict[str, Any]]):
 
 
 class Classifier(nn.Module):
-    """A network with linear last layers, called as timm calls its own.
+    """A network with a linear last layer, and timm's methods to read and change it.
 
     Attributes:
         num_classes: Number of classes; 0 where there is no last layer.
         head_hidden_size: Channels that a linear last layer sees.
         feature_info: What :meth:`forward_intermediates` returns; empty where there is no such
             method.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.models import create_model
+        >>> model = create_model("resnet20", num_classes=10).eval()
+        >>> model.reset_classifier(3)
+        >>> model(torch.rand(1, 3, 32, 32)).shape, model.get_classifier().out_features
+        (torch.Size([1, 3]), 3)
     """
 
     _classifiers: ClassVar[tuple[str, ...]] = ("fc",)
@@ -98,7 +116,9 @@ def last_layer(model: nn.Module) -> nn.Module:
 
 
 class FeatureMaps(nn.Module):
-    """A network that returns its maps, what ``features_only=True`` of :func:`create_model` gives.
+    """A network that returns feature maps instead of logits.
+
+    :func:`~mgic_geo.models.create_model` makes it with ``features_only=True``.
 
     Args:
         model: A network with ``forward_intermediates``; what comes after the last map is not run.
@@ -114,6 +134,13 @@ class FeatureMaps(nn.Module):
 
     Raises:
         ValueError: The network has no maps, or not so many.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.models import FeatureMaps, create_model
+        >>> maps = FeatureMaps(create_model("resnet20"), out_indices=[0, -1]).eval()
+        >>> [tuple(map.shape) for map in maps(torch.rand(1, 3, 32, 32))]
+        [(1, 16, 32, 32), (1, 64, 8, 8)]
     """
 
     def __init__(self, model: nn.Module, out_indices: Sequence[int] | None = None) -> None:

@@ -26,6 +26,14 @@ class Dealt(NamedTuple):
 
     def mean(self, values: Tensor) -> Tensor:
         """The mean over the parts of each cloud, ``[parts, C]`` to ``[clouds, C]``."""
+        counts: Any = self.counts
+        in_export = isinstance(counts, torch.SymInt)
+        if in_export:  # a product, not a view: see deal
+            parts = torch.scalar_tensor(counts, dtype=torch.long, device=values.device)
+            row = torch.arange(values.size(0), device=values.device)
+            cloud = torch.arange(values.size(0) // counts, device=values.device)
+            mine = (row // parts == cloud[:, None]).to(values.dtype)
+            return mine @ values / parts.to(values.dtype)
         if not isinstance(self.counts, Tensor):
             return values.view(values.size(0) // self.counts, self.counts, -1).mean(dim=1)
         clouds = torch.arange(len(self.counts), device=values.device)
@@ -55,13 +63,17 @@ def deal(pos: Tensor, batch: Tensor | None, part_size: int, max_parts: int) -> D
         clouds, count, dim = pos.shape
         parts = torch.sym_max(1, torch.sym_min(max_parts, _halves(count, part_size)))
         size = count // parts
-        # numbers of points, not views: of those an export asks for sizes that it cannot decide
-        place = torch.arange(size * parts, device=pos.device)
+        # numbers of points, not views: of those an export asks for sizes that it cannot decide, and
+        # then holds the file to what the example had, such as more than one part
+        place = torch.arange(clouds * size * parts, device=pos.device)
         # as tensors: ONNX has no operators on sizes
-        rows, turns = (
-            torch.scalar_tensor(n, dtype=torch.long, device=pos.device) for n in (size, parts)
+        rows, turns, all_rows, stride = (
+            torch.scalar_tensor(n, dtype=torch.long, device=pos.device)
+            for n in (size, parts, size * parts, count)
         )
-        dealt = pos.index_select(1, place % rows * turns + place // rows)
+        own = place % all_rows
+        row = place // all_rows * stride + own % rows * turns + own // rows
+        dealt = pos.reshape(-1, dim).index_select(0, row)
         return Dealt(dealt.view(clouds * parts, size, dim), None, parts)
     counts = torch.bincount(batch)
     parts = _halves(counts, part_size).clamp(1, max_parts)
@@ -72,6 +84,26 @@ def deal(pos: Tensor, batch: Tensor | None, part_size: int, max_parts: int) -> D
     kept = (place < counts[batch] // own * own).nonzero().flatten()
     part, order = part[kept].sort(stable=True)
     return Dealt(pos[kept[order]], part, parts)
+
+
+def with_features(pos: Tensor, x: Tensor | None, in_channels: int) -> Tensor:
+    """Coordinates ``[*, 3]`` and features ``[*, F]`` side by side.
+
+    Raises:
+        ValueError: Features of other points, or other than ``in_channels`` of them.
+    """
+    if x is not None:
+        if x.shape[:-1] != pos.shape[:-1] or pos.size(-1) != 3:
+            raise ValueError(
+                f"x must be [N, F] as pos is [N, 3], got {list(x.shape)} and {list(pos.shape)}"
+            )
+        pos = torch.cat([pos, x.to(pos.dtype)], dim=-1)
+    if pos.size(-1) != 3 + in_channels:
+        raise ValueError(
+            f"points have {pos.size(-1) - 3} features beside their coordinates, the model "
+            f"takes in_channels = {in_channels}"
+        )
+    return pos
 
 
 def _halves(count: Any, part_size: int) -> Any:

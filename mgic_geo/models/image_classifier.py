@@ -18,7 +18,7 @@ class ImageClassifier(Classifier):
         stem: From images to the first feature map.
         stages: One after the other; each gives a feature map.
         widths: Channels of each stage's map.
-        reductions: Pixels of the image along a side of one pixel of each stage's map.
+        reductions: By which factor each stage's map is smaller than the image along a side.
         final: Applied to the last map before pooling.
         head: Applied to the pooled features before the classifier.
         num_features: Channels of :meth:`forward_features`.
@@ -32,6 +32,23 @@ class ImageClassifier(Classifier):
         - **x:** images :math:`(B, C, H, W)`, any size from the last reduction on; batches of one
           are fine in eval mode
         - **output:** logits :math:`(B, K)`
+
+    Raises:
+        ValueError: A number is out of range; in a call, the images have other channels or are too
+            small.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.models import ImageClassifier
+        >>> from mgic_geo.nn import MGIC, DepthwiseShortcut
+        >>> from mgic_geo.nn.vision import BasicBlock, ConvNormAct
+        >>> stage = MGIC(
+        ...     lambda c, g: BasicBlock(c, c, groups=g), 64, channel_axis=1,
+        ...     in_channels=32, shortcut=DepthwiseShortcut(32, 64, stride=2),
+        ... )
+        >>> model = ImageClassifier(ConvNormAct(3, 32), [stage], widths=[64], reductions=[2]).eval()
+        >>> model(torch.rand(1, 3, 8, 8)).shape, model.feature_info.channels()
+        (torch.Size([1, 10]), [64])
     """
 
     def __init__(
@@ -72,7 +89,7 @@ class ImageClassifier(Classifier):
 
     @property
     def reduction(self) -> int:
-        """Pixels of the image along a side of one pixel of the last map."""
+        """By which factor the last map is smaller than the image along a side."""
         return cast(int, self.feature_info[-1]["reduction"])
 
     def forward_intermediates(

@@ -29,10 +29,10 @@ from mgic_geo.nn.vision import ConvNormAct
 class LRASPP(Classifier):
     r"""Segments images with a light head on two feature maps of a backbone.
 
-    The last map goes through a 1x1 convolution, scaled by gates from its mean; enlarged to the
-    other map's resolution, both are classified by 1x1 convolutions and summed. From `"Searching for
-    MobileNetV3" <https://arxiv.org/abs/1905.02244>`_, section 6.4; used as in section 4.4 of `MGIC
-    <https://arxiv.org/abs/2011.09128>`_.
+    The last map goes through a 1x1 convolution and is scaled by gates, which follow from its mean.
+    It is enlarged to the resolution of the other map; 1x1 convolutions classify both, and the
+    logits are summed. From `"Searching for MobileNetV3" <https://arxiv.org/abs/1905.02244>`_,
+    section 6.4; section 4.4 of `MGIC <https://arxiv.org/abs/2011.09128>`_ uses it.
 
     Args:
         backbone: A classifier of the registry without its classifier.
@@ -43,6 +43,17 @@ class LRASPP(Classifier):
     Shapes:
         - **x:** images :math:`(B, C, H, W)` of any size from the backbone's reduction on
         - **output:** logits :math:`(B, K, H, W)`
+
+    Raises:
+        ValueError: ``num_classes`` is below 1.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.models import LRASPP, create_model
+        >>> backbone = create_model("resnet20", num_classes=0)
+        >>> model = LRASPP(backbone, low=0, num_classes=5, filters=16)
+        >>> model.eval()(torch.rand(1, 3, 32, 48)).shape
+        torch.Size([1, 5, 32, 48])
     """
 
     _classifiers = ("low_classifier", "high_classifier")

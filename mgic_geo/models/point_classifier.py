@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mgic_geo.graph import Neighborhoods, differential_operators, knn_graph
 from mgic_geo.graph.operators import check_fit
 from mgic_geo.models._classifier import Classifier, FeatureInfo
-from mgic_geo.models._parts import MAX_PARTS, Dealt, deal
+from mgic_geo.models._parts import MAX_PARTS, Dealt, deal, with_features
 from mgic_geo.nn import MGIC, MLP, DenseBlock, DiffGCNConv, GraphBlock
 from mgic_geo.nn.graph_block import Graph
 
@@ -74,6 +74,14 @@ class PointClassifier(Classifier):
           length, though the shipped weights expect clouds centred and scaled to the unit sphere
         - **x:** :math:`(N, F)` or :math:`(B, n, F)`; or the last :math:`F` columns of **pos**
         - **output:** logits :math:`(B, C)`
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.models import PointClassifier
+        >>> from mgic_geo.nn import DiffGCNConv
+        >>> model = PointClassifier(DiffGCNConv, mgic=True, num_classes=4, width=32, k=8).eval()
+        >>> model(torch.rand(2, 64, 3)).shape  # two clouds of 64 points
+        torch.Size([2, 4])
     """
 
     def __init__(
@@ -231,7 +239,7 @@ class PointClassifier(Classifier):
         Returns:
             ``[N, C]`` each, or ``[B, n, C]`` for ``pos [B, n, 3]``.
         """
-        pos = self._with_features(pos, x)
+        pos = with_features(pos, x, self.in_channels)
         graph = self.prepare(pos, batch, edge_index) if operators is None else operators
         near, far = graph if isinstance(graph, Scales) else (graph, graph)
         count = len(self.feature_info)
@@ -289,7 +297,7 @@ class PointClassifier(Classifier):
             ValueError: A graph of a whole cloud that is judged in parts; features that the model
                 does not take, or lacks.
         """
-        pos = self._with_features(pos, x)
+        pos = with_features(pos, x, self.in_channels)
         dealt = self._deal(pos, batch)
         if dealt is None:
             features = self.forward_features(pos, batch, edge_index, operators)
@@ -314,21 +322,6 @@ class PointClassifier(Classifier):
         """
         dealt = self._deal(pos, batch)
         return (pos, batch) if dealt is None else (dealt.pos, dealt.batch)
-
-    def _with_features(self, pos: Tensor, x: Tensor | None) -> Tensor:
-        """Coordinates and features side by side."""
-        if x is not None:
-            if x.shape[:-1] != pos.shape[:-1] or pos.size(-1) != 3:
-                raise ValueError(
-                    f"x must be [N, F] as pos is [N, 3], got {list(x.shape)} and {list(pos.shape)}"
-                )
-            pos = torch.cat([pos, x.to(pos.dtype)], dim=-1)
-        if pos.size(-1) != 3 + self.in_channels:
-            raise ValueError(
-                f"points have {pos.size(-1) - 3} features beside their coordinates, the model "
-                f"takes in_channels = {self.in_channels}"
-            )
-        return pos
 
     def _deal(self, pos: Tensor, batch: Tensor | None) -> Dealt | None:
         if self.training or self.part_size is None:

@@ -36,7 +36,7 @@ def load_published(
       ``lraspp_mobilenetv3_*``
     - GhostNet of timm and of its authors, into ``ghostnet``
     - LR-ASPP of torchvision, into ``lraspp_mobilenetv3_*``. Its last block is not halved and its
-      details come at stride 8, so that much is mismatched.
+      details come at stride 8; what depends on that is mismatched.
 
     A layer is loaded whole or not at all. A classifier of another number of classes stays at its
     start, as does a first convolution for other channels: what fine-tuning needs. Tensors are
@@ -50,9 +50,9 @@ def load_published(
     :func:`~mgic_geo.models.load_model`, lacks it. With ``fold_eps`` the difference goes to the
     running variances instead, which is the same in evaluation mode and travels.
 
-    What names and shapes do not tell is not noticed: timm's ``tf_`` ports pad on one side only and
-    have another ``eps``. Networks that project their shortcuts where ours pads them are told by
-    ``unexpected`` tensors. Images must be normalised as in the source's training.
+    Only names and shapes are compared. So timm's ``tf_`` ports are not noticed, though they pad on
+    one side only and have another ``eps``. Where a source projects shortcuts that ours pads, its
+    tensors are ``unexpected``. Images must be normalised as in the source's training.
 
     Args:
         model: A dense image model, changed in place. Its blocks are those of the source.
@@ -68,6 +68,17 @@ def load_published(
     Raises:
         CheckpointError: The file is unreadable, the names are unknown, the model's blocks are
             others, nothing fits, or, if ``strict``, not everything. The model is then unchanged.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.models import create_model, load_published
+        >>> model = create_model("resnet20")
+        >>> state = {  # two of the tensors that torchvision's ResNets have
+        ...     "conv1.weight": torch.zeros(16, 3, 3, 3),
+        ...     "layer1.0.conv1.weight": torch.zeros(16, 16, 3, 3),
+        ... }
+        >>> load_published(model, state).loaded
+        ('stem.conv.weight', 'stages.0.0.convs.0.conv.weight')
     """
     where = "the weights" if isinstance(state_or_path, Mapping) else str(state_or_path)
     state = read_state(state_or_path)

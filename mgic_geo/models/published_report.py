@@ -34,12 +34,20 @@ class LoadReport:
     """What became of weights that were loaded as far as they fit.
 
     Args:
-        source: Whose names they bear, or where they are from.
+        source: Library whose names the tensors have, or the place of the weights.
         loaded: Our tensors that were replaced.
         missing: Our tensors that the weights lack; they are as they were.
         unexpected: Their tensors that have no place in the model, without ``module.`` and the like.
         mismatched: Tensors that did not fit; ours are as they were.
-        eps: What the loaded norms of the backbone were trained with, where it is another package's.
+        eps: The ``eps`` of the norms in another library's backbone; None for our own weights.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.models import create_model, load_published
+        >>> state = {"layer1.0.conv1.weight": torch.rand(16, 16, 3, 3), "x.weight": torch.rand(1)}
+        >>> report = load_published(create_model("resnet20"), state)
+        >>> report.loaded, report.unexpected, report.complete
+        (('stages.0.0.convs.0.conv.weight',), ('x.weight',), False)
     """
 
     source: str

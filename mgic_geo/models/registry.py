@@ -36,6 +36,26 @@ def register_model(
         task: ``"points"`` (classifies clouds), ``"images"`` (classifies images),
             ``"segmentation"`` (classifies pixels) or ``"fusion"`` (classifies clouds by images of
             them, too, which it renders where none are given).
+
+    Returns:
+        The builder, or a decorator where only options are given.
+
+    Raises:
+        ValueError: ``task`` is another name, or a model of this name is registered already.
+
+    Example:
+        A model stays registered for the rest of the process. ::
+
+            from mgic_geo.models import PointClassifier, create_model, register_model
+            from mgic_geo.nn import EdgeConv
+
+            @register_model(dense_twin="dgcnn")
+            def my_edgeconv(**kwargs):
+                "EdgeConv with the mean over neighbours."
+                conv = lambda c, d, groups: EdgeConv([2 * c, d], "mean", groups=groups)
+                return PointClassifier(conv, mgic=True, **kwargs)
+
+            create_model("my_edgeconv", num_classes=4)
     """
     if task not in TASKS:
         raise ValueError(f"task = {task!r}: use one of {tuple(TASKS)}")
@@ -58,6 +78,14 @@ def list_models(pattern: str = "*", task: str | None = None, pretrained: bool = 
         pattern: Shell pattern that they match.
         task: Only those for this, see :func:`register_model`.
         pretrained: Only those that :func:`create_model` has weights for.
+
+    Returns:
+        The names.
+
+    Example:
+        >>> from mgic_geo.models import list_models
+        >>> list_models("mgic_*", task="points")
+        ['mgic_diffgcn', 'mgic_edgeconv']
     """
     names = fnmatch.filter(_REGISTRY, pattern)
     if pretrained:
@@ -68,14 +96,44 @@ def list_models(pattern: str = "*", task: str | None = None, pretrained: bool = 
 
 
 def model_task(name: str) -> str:
-    """What a registered model does, the ``task`` of :func:`register_model`."""
+    """What a registered model does, the ``task`` of :func:`register_model`.
+
+    Args:
+        name: One of :func:`list_models`.
+
+    Returns:
+        ``"points"``, ``"images"``, ``"segmentation"`` or ``"fusion"``.
+
+    Raises:
+        ValueError: There is no such model; the message lists what there is.
+
+    Example:
+        >>> from mgic_geo.models import model_task
+        >>> model_task("mgic_diffgcn"), model_task("resnet20")
+        ('points', 'images')
+    """
     if name not in _REGISTRY:
         raise ValueError(f"no model named {name!r}; there are {', '.join(list_models())}")
     return _TASKS[name]
 
 
 def model_data(name: str) -> str:
-    """What a registered model takes: ``"clouds"``, ``"images"`` or, for pixels, ``"masks"``."""
+    """What a registered model takes.
+
+    Args:
+        name: One of :func:`list_models`.
+
+    Returns:
+        ``"clouds"``, ``"images"``, or ``"masks"`` for images with a class for each pixel.
+
+    Raises:
+        ValueError: There is no such model.
+
+    Example:
+        >>> from mgic_geo.models import model_data
+        >>> model_data("mgic_diffgcn"), model_data("resnet20")
+        ('clouds', 'images')
+    """
     return TASKS[model_task(name)]
 
 
@@ -99,12 +157,17 @@ def create_model(
         out_indices: Which maps; all by default.
         **kwargs: Options of the model, such as ``width`` or ``num_classes``.
 
+    Returns:
+        The network, in training mode; with ``features_only`` a
+        :class:`~mgic_geo.models.FeatureMaps`.
+
     Raises:
         ValueError: There is no such model (the message lists what there is), or no such option, or
             it has no maps.
         CheckpointError: There are no weights for the model, or not with these options.
 
     Example:
+        >>> from mgic_geo.models import create_model
         >>> model = create_model("mgic_diffgcn", pretrained=True, num_classes=4)
         >>> model.get_classifier()
         Linear(in_features=64, out_features=4, bias=True)
@@ -130,10 +193,34 @@ def create_model(
 
 
 def describe_model(name: str) -> str:
-    """The first line of the model's documentation."""
+    """The first line of the model's documentation.
+
+    Args:
+        name: One of :func:`list_models`.
+
+    Returns:
+        A sentence; empty where the model has no documentation.
+
+    Example:
+        >>> from mgic_geo.models import describe_model
+        >>> describe_model("resnet20")
+        'ResNet-20 for small images.'
+    """
     return (inspect.getdoc(_REGISTRY[name]) or "").partition("\n")[0]
 
 
 def dense_twin(name: str) -> str | None:
-    """The model that differs from this one in its dense channels alone, None if it has none."""
+    """The model that differs from this one in its dense channel coupling alone.
+
+    Args:
+        name: One of :func:`list_models`.
+
+    Returns:
+        Its name; None if there is no such model.
+
+    Example:
+        >>> from mgic_geo.models import dense_twin
+        >>> dense_twin("mgic_diffgcn")
+        'diffgcn'
+    """
     return _DENSE_TWINS.get(name)

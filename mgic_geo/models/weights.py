@@ -39,11 +39,16 @@ class WeightsInfo:
         num_points: Points a cloud that it was trained on; 0 for images.
         task: What the model does, see :func:`~mgic_geo.models.model_task`.
         image_size: Side of the square images that it was trained on; in segmentation the shorter
-            side that images are brought to, None for as they are; None for clouds, whose views a
-            model renders by its own options.
+            side that images are resized to, None where they stay as they are; None for clouds.
         mean: Subtracted from the colours, which are in [0, 1].
-        std: What the colours are then divided by.
+        std: Divisor of the colours, after that.
         features: What the points have beside coordinates, in the order of their columns.
+
+    Example:
+        >>> from mgic_geo.models import load_model
+        >>> _, info = load_model("modelnet10-mgic-diffgcn")
+        >>> info.model, info.num_points, info.classes[:3], info.data
+        ('mgic_diffgcn', 1024, ('bathtub', 'bed', 'chair'), 'clouds')
     """
 
     model: str
@@ -63,7 +68,16 @@ class WeightsInfo:
 
 
 def list_weights() -> list[str]:
-    """Names of the weights that travel with the package."""
+    """Names of the weights that travel with the package.
+
+    Returns:
+        The names, sorted, for :func:`load_model` and :func:`mgic_geo.predict`.
+
+    Example:
+        >>> from mgic_geo.models import list_weights
+        >>> "modelnet10-mgic-diffgcn" in list_weights()
+        True
+    """
     folder = files("mgic_geo") / "weights"
     if not folder.is_dir():
         return []
@@ -92,7 +106,28 @@ def weights_path(name_or_path: str | os.PathLike[str]) -> Path:
 
 
 def save_weights(path: str | os.PathLike[str], model: nn.Module, info: WeightsInfo) -> None:
-    """Writes a model's state and its description as safetensors, whole or not at all."""
+    """Writes a model's state and its description as safetensors, whole or not at all.
+
+    Args:
+        path: The file, by custom with the suffix ``.safetensors``.
+        model: A registered model.
+        info: What builds it again, and what its classes are.
+
+    Raises:
+        DataError: The disk is full.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.models import WeightsInfo, create_model, load_model, save_weights
+        >>> options = {"width": 16, "k": 4}
+        >>> info = WeightsInfo("mgic_diffgcn", options, classes=("chair", "sofa"), num_points=64)
+        >>> model = create_model("mgic_diffgcn", num_classes=2, **options)
+        >>> with TemporaryDirectory() as folder:
+        ...     save_weights(f"{folder}/best.safetensors", model, info)
+        ...     again, described = load_model(f"{folder}/best.safetensors")
+        >>> described == info, bool((again.fc.weight == model.fc.weight).all())
+        (True, True)
+    """
     metadata = {
         "format": _FORMAT,
         "model": info.model,
@@ -112,10 +147,27 @@ def save_weights(path: str | os.PathLike[str], model: nn.Module, info: WeightsIn
 
 
 def read_weights_info(path: str | os.PathLike[str]) -> WeightsInfo:
-    """Reads the description alone.
+    """Reads the description in a weights file, without the weights.
+
+    Args:
+        path: A file of :func:`save_weights`.
+
+    Returns:
+        The description.
 
     Raises:
         CheckpointError: The file is damaged or was not written by :func:`save_weights`.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.models import WeightsInfo, create_model, read_weights_info, save_weights
+        >>> options = {"width": 16, "k": 4}
+        >>> info = WeightsInfo("mgic_diffgcn", options, classes=("chair", "sofa"), num_points=64)
+        >>> model = create_model("mgic_diffgcn", num_classes=2, **options)
+        >>> with TemporaryDirectory() as folder:
+        ...     save_weights(f"{folder}/best.safetensors", model, info)
+        ...     read_weights_info(f"{folder}/best.safetensors").classes
+        ('chair', 'sofa')
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -154,8 +206,25 @@ def _colours(meta: dict[str, str], name: str, default: tuple[float, ...]) -> tup
 def load_state(model: nn.Module, path: str | os.PathLike[str]) -> None:
     """Loads weights into a model that must fit exactly.
 
+    Args:
+        model: Changed in place.
+        path: A file of :func:`save_weights`.
+
     Raises:
         CheckpointError: They belong to another model; the message names the first misfit.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.models import WeightsInfo, create_model, load_state, save_weights
+        >>> options = {"width": 16, "k": 4}
+        >>> info = WeightsInfo("mgic_diffgcn", options, classes=("chair", "sofa"), num_points=64)
+        >>> model = create_model("mgic_diffgcn", num_classes=2, **options)
+        >>> other = create_model("mgic_diffgcn", num_classes=2, **options)
+        >>> with TemporaryDirectory() as folder:
+        ...     save_weights(f"{folder}/best.safetensors", model, info)
+        ...     load_state(other, f"{folder}/best.safetensors")
+        >>> bool((other.fc.weight == model.fc.weight).all())
+        True
     """
     read_weights_info(path)
     own, state = model.state_dict(), _read_state(path)
@@ -179,7 +248,9 @@ def _read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 def load_matching(
     model: nn.Module, name_or_path: str | os.PathLike[str], classes: Sequence[str] | None = None
 ) -> LoadReport:
-    """Loads what fits of some weights, to start from: a layer whole or not at all.
+    """Loads those layers of some weights that fit a model, as a start for fine-tuning.
+
+    A layer is loaded whole or not at all.
 
     Args:
         model: A network of the registry, changed in place.
@@ -192,6 +263,13 @@ def load_matching(
 
     Raises:
         CheckpointError: The weights are missing or damaged, or nothing fits.
+
+    Example:
+        >>> from mgic_geo.models import create_model, load_matching
+        >>> model = create_model("mgic_diffgcn", num_classes=2, k=16)
+        >>> report = load_matching(model, "modelnet10-mgic-diffgcn", classes=("bolt", "nut"))
+        >>> "stem.conv.weight" in report.loaded, report.missing
+        (True, ('fc.weight', 'fc.bias'))
     """
     path = weights_path(name_or_path)
     info, theirs, own = read_weights_info(path), _read_state(path), model.state_dict()
@@ -262,8 +340,19 @@ def load_model(
         num_classes: With a new last layer for so many classes, to be trained; their names are then
             ``"0"``, ``"1"`` and so on. As many as the weights have leave it as it was trained.
 
+    Returns:
+        The model and what its weights say of themselves.
+
     Raises:
         CheckpointError: The weights are missing, damaged or of another model.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.models import load_model
+        >>> model, info = load_model("modelnet10-mgic-diffgcn")
+        >>> logits = model(torch.rand(1, 64, 3))  # of classes info.classes
+        >>> logits.shape, len(info.classes)
+        (torch.Size([1, 10]), 10)
     """
     path = weights_path(name_or_path)
     info = read_weights_info(path)

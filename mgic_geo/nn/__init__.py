@@ -10,6 +10,7 @@ from mgic_geo.graph import fps, knn, knn_graph, radius, radius_graph
 from mgic_geo.nn.conv import DiffGCNConv, LinearEdgeConv
 from mgic_geo.nn.fusion import fuse
 from mgic_geo.nn.graph_block import GraphBlock
+from mgic_geo.nn.grid_pool import GridPool
 from mgic_geo.nn.hierarchical_conv import HierarchicalConv
 from mgic_geo.nn.hierarchical_linear import HierarchicalLinear
 from mgic_geo.nn.linear_grids import LinearGrid, LinearGrids, nested_grids, two_grids
@@ -33,6 +34,7 @@ __all__ = [
     "DynamicEdgeConv",
     "EdgeConv",
     "GraphBlock",
+    "GridPool",
     "GroupedPointwise",
     "HierarchicalConv",
     "HierarchicalLinear",

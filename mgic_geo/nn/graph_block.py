@@ -22,9 +22,23 @@ class GraphBlock(nn.Module):
     r"""A graph convolution, a norm and a ReLU: :math:`\sigma(N(K(x)))`, plus :math:`x` on request.
 
     Args:
-        conv: The convolution.
+        conv: The convolution :math:`K`, called as ``conv(x, graph)``.
         channels: Its output channels.
-        residual: Add the input to the output.
+        residual: Add the input to the output; both then have ``channels``.
+
+    Shapes:
+        - **input:** node features :math:`(N, F_{in})`, and the graph as ``conv`` takes it
+        - **output:** node features :math:`(N, F_{out})`
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.graph import differential_operators, knn_graph
+        >>> from mgic_geo.nn import MGIC, DiffGCNConv, GraphBlock
+        >>> pos = torch.rand(32, 3)
+        >>> operators = differential_operators(pos, knn_graph(pos, k=8))
+        >>> layer = MGIC(lambda c, g: GraphBlock(DiffGCNConv(c, c, g), c, residual=True), 32)
+        >>> layer(torch.randn(32, 32), operators).shape
+        torch.Size([32, 32])
     """
 
     def __init__(self, conv: nn.Module, channels: int, residual: bool = False) -> None:

@@ -48,10 +48,10 @@ class MGIC(nn.Module):
         norm: Norm :math:`N_j` after each prolongation: ``"batch"``, ``"none"`` or
             ``norm(channels) -> Module``.
         correction_scale: Initial scale of :math:`N_j`. With 0 the block starts as its finest
-            relaxation and learns how much to take from the coarse grids. Nothing without a norm.
+            relaxation and learns how much to take from the coarse grids. Unused without a norm.
         transfers: How :math:`R_j` and :math:`P_j` start, always with positive rows of sum 1:
-            ``"average"`` weighs all channels of a group alike but for chance, ``"pairs"`` gives
-            most of the weight to two neighbouring channels of the fine grid for one of the coarse.
+            ``"average"`` draws the weights of a group at random around one value, ``"pairs"`` ties
+            each coarse channel to two neighbouring fine channels, with most of the weight.
         channel_axis: ``-1`` for node features ``[*, C]``, ``1`` for images ``[B, C, H, W]``.
         extra_level: See :class:`~mgic_geo.hierarchy.ChannelHierarchy`.
         hidden_widths: See :class:`~mgic_geo.hierarchy.ChannelHierarchy`.
@@ -60,6 +60,10 @@ class MGIC(nn.Module):
         - **input:** :math:`(*, C_{in})`, or :math:`(B, C_{in}, H, W)` with ``channel_axis=1``;
           further arguments (``edge_index``, ``pos``, ...) reach the block of every grid
         - **output:** :math:`(*, C)` or :math:`(B, C, H', W')`
+
+    Raises:
+        ValueError: ``transfers`` or ``norm`` is none of those names, or there is no hierarchy of
+            these numbers (see :class:`~mgic_geo.hierarchy.ChannelHierarchy`).
 
     Example:
         >>> import torch

@@ -13,7 +13,7 @@ from mgic_geo.nn.pointwise import GroupedPointwise
 
 
 class DenseBlock(nn.Module):
-    r"""A grouped pointwise map, a norm and a ReLU, :math:`\sigma(N(W x))`; plus :math:`x` if asked.
+    r"""A grouped map, a norm and a ReLU: :math:`\sigma(N(W x))`, plus :math:`x` on request.
 
     The relaxation that turns a plain network into an MGIC network:
     ``MGIC(lambda c, g: DenseBlock(c, c, g, residual=True), 1024)``.
@@ -27,6 +27,23 @@ class DenseBlock(nn.Module):
         bias: Bias of the map; by default only where there is no norm to absorb it.
         act: Activation; None for none.
         channel_axis: ``-1`` for nodes, ``1`` for images.
+
+    Shapes:
+        - **input:** :math:`(*, C_{in})`, or :math:`(B, C_{in}, H, W)` with ``channel_axis=1``
+        - **output:** :math:`(*, C_{out})` or :math:`(B, C_{out}, H, W)`
+
+    Raises:
+        ValueError: A channel number is no multiple of ``groups``, or ``residual`` is asked for and
+            the channels of input and output differ.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn import DenseBlock, MGIC
+        >>> wide = MGIC(lambda c, g: DenseBlock(c, c, g, residual=True), 256, group_size=8)
+        >>> wide(torch.randn(4, 256)).shape
+        torch.Size([4, 256])
+        >>> sum(p.numel() for p in wide.parameters()) < 256**2 / 4  # a dense layer has 256**2
+        True
     """
 
     def __init__(
@@ -63,16 +80,32 @@ class DenseBlock(nn.Module):
 
 
 class MLP(nn.Sequential):
-    r"""Dense blocks one after another, :math:`[C_0, C_1, \ldots, C_L]`.
+    r"""Dense blocks one after another, of widths :math:`[C_0, C_1, \ldots, C_L]`.
 
     Args:
         widths: Channels from the input to the output, at least two numbers.
         groups: Groups of every layer.
         norm: As in :class:`~mgic_geo.nn.MGIC`.
-        dropout: Probability of zeroing a channel after each block but a plain last one.
+        dropout: Probability of zeroing a channel after each block; never after a plain last layer.
         bias: As in :class:`DenseBlock`.
         plain_last: Leave norm and activation away from the last layer.
         channel_axis: ``-1`` for nodes, ``1`` for images.
+
+    Shapes:
+        - **input:** :math:`(*, C_0)`, or :math:`(B, C_0, H, W)` with ``channel_axis=1``
+        - **output:** :math:`(*, C_L)` or :math:`(B, C_L, H, W)`
+
+    Raises:
+        ValueError: Fewer than two widths, or one that is no multiple of ``groups``.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn import MLP
+        >>> head = MLP([64, 32, 10], dropout=0.5, plain_last=True)  # 10 logits from 64 features
+        >>> head(torch.randn(4, 64)).shape
+        torch.Size([4, 10])
+        >>> [type(layer).__name__ for layer in head]
+        ['DenseBlock', 'Dropout', 'GroupedPointwise']
     """
 
     def __init__(

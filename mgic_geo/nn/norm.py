@@ -15,12 +15,31 @@ Norm = str | Callable[[int], nn.Module] | None
 
 
 class BatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch normalisation of node features ``[*, C]`` or images ``[B, C, *]``.
+    r"""Batch normalisation of node features ``[*, C]`` or images ``[B, C, *]``.
+
+    .. math::
+        y_c = \gamma_c \, \frac{x_c - \mu_c}{\sqrt{v_c + \epsilon}} + \beta_c
+
+    with mean and variance over all axes but the channels': of the batch in training, the running
+    ones in evaluation. It equals ``torch.nn.BatchNorm1d`` and ``BatchNorm2d``.
 
     Args:
         num_features: Number of channels.
-        channel_axis: ``-1`` or ``1``.
+        channel_axis: ``-1`` for node features, ``1`` for images.
         scale: Initial value of the learned scale; 0 makes a residual branch start silent.
+
+    Shapes:
+        - **input:** :math:`(*, C)`, or :math:`(B, C, *)` with ``channel_axis=1``
+        - **output:** as the input
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn import BatchNorm
+        >>> y = BatchNorm(8)(5.0 + 3.0 * torch.randn(100, 8))
+        >>> bool(y.mean(0).abs().max() < 1e-5), bool((y.std(0) - 1.0).abs().max() < 0.01)
+        (True, True)
+        >>> BatchNorm(8, channel_axis=1)(torch.randn(2, 8, 6, 6)).shape
+        torch.Size([2, 8, 6, 6])
     """
 
     num_batches_tracked: Tensor

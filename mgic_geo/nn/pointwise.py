@@ -26,6 +26,9 @@ def grouped_pointwise(
         weight: ``[groups, C_out / groups, C_in / groups]``.
         bias: ``[C_out]``.
         channel_axis: ``-1`` or ``1``.
+
+    Returns:
+        ``[*, C_out]`` or ``[B, C_out, *]``.
     """
     groups, out, size = weight.shape
     fits = groups > 1 and x.dtype == weight.dtype and mixes_pointwise(x, groups, size, out)
@@ -57,8 +60,19 @@ class GroupedPointwise(nn.Module):
         bias: Learn an additive bias.
         channel_axis: ``-1`` for node features ``[*, C]``, ``1`` for images ``[B, C, *]``.
 
+    Shapes:
+        - **input:** :math:`(*, C_{in})`, or :math:`(B, C_{in}, *)` with ``channel_axis=1``
+        - **output:** :math:`(*, C_{out})` or :math:`(B, C_{out}, *)`
+
     Raises:
-        ValueError: A channel number is no multiple of ``groups``.
+        ValueError: A channel number is no multiple of ``groups``, or ``channel_axis`` is another.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn import GroupedPointwise
+        >>> layer = GroupedPointwise(16, 32, groups=4)
+        >>> layer(torch.randn(5, 16)).shape, layer.weight.numel()  # 16 * 32 / 4 weights
+        (torch.Size([5, 32]), 128)
     """
 
     def __init__(

@@ -14,8 +14,8 @@ from mgic_geo.nn.norm import Norm, make_norm
 class PointwiseShortcut(DenseBlock):
     r"""Changes the number of channels with a pointwise map and a norm, :math:`N(W x)`.
 
-    The alternative that `MGIC <https://arxiv.org/abs/2011.09128>`_, section 3.3, names beside the
-    depthwise 3x3 convolution; on nodes, which have no stencil, it is the only one.
+    Section 3.3 of `MGIC <https://arxiv.org/abs/2011.09128>`_ puts such a map, or a depthwise 3x3
+    convolution, ahead of a block whose width changes. Nodes have no stencil: they take this one.
 
     Args:
         in_channels: Input channels.
@@ -23,6 +23,16 @@ class PointwiseShortcut(DenseBlock):
         groups: Groups of the map; 1 is dense.
         norm: As in :class:`~mgic_geo.nn.MGIC`.
         channel_axis: ``-1`` for nodes, ``1`` for images.
+
+    Shapes:
+        - **input:** :math:`(*, C_{in})`, or :math:`(B, C_{in}, H, W)` with ``channel_axis=1``
+        - **output:** :math:`(*, C_{out})` or :math:`(B, C_{out}, H, W)`
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn import PointwiseShortcut
+        >>> PointwiseShortcut(16, 64)(torch.randn(5, 16)).shape
+        torch.Size([5, 64])
     """
 
     def __init__(
@@ -47,14 +57,29 @@ class PointwiseShortcut(DenseBlock):
 class DepthwiseShortcut(nn.Module):
     r"""Changes channels and resolution of images with a grouped 3x3 convolution and a norm.
 
-    One filter an input channel where the output channels are a multiple of them (depthwise, with a
-    multiplier), else as many groups as both numbers allow.
+    It has as many groups as both channel numbers allow, their greatest common divisor. Where the
+    output channels are a multiple of the input channels, it is depthwise: an output channel sees
+    one input channel. Section 3.3 of `MGIC <https://arxiv.org/abs/2011.09128>`_.
 
     Args:
         in_channels: Input channels.
         out_channels: Output channels.
         stride: Stride in both directions.
         norm: As in :class:`~mgic_geo.nn.MGIC`.
+
+    Shapes:
+        - **input:** :math:`(B, C_{in}, H, W)`
+        - **output:** :math:`(B, C_{out}, \lceil H / s \rceil, \lceil W / s \rceil)` with stride
+          :math:`s`
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn import DepthwiseShortcut
+        >>> layer = DepthwiseShortcut(16, 32, stride=2)
+        >>> layer(torch.randn(1, 16, 8, 8)).shape
+        torch.Size([1, 32, 4, 4])
+        >>> layer.conv.weight.numel()  # 9 for an output channel; a dense 3x3 convolution has 4608
+        288
     """
 
     def __init__(

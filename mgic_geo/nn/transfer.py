@@ -42,6 +42,22 @@ class Restriction(_Transfer):
         channels: Width :math:`c_j` of the fine grid, even.
         groups: Number of groups; divides :math:`c_j / 2`.
         channel_axis: ``-1`` for node features, ``1`` for images.
+
+    Shapes:
+        - **input:** :math:`(*, c_j)`, or :math:`(B, c_j, H, W)` with ``channel_axis=1``
+        - **output:** :math:`(*, c_j / 2)` or :math:`(B, c_j / 2, H, W)`
+
+    Raises:
+        ValueError: ``channels`` is odd, or ``groups`` does not divide its half.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn import Restriction
+        >>> R = Restriction(16, groups=2)
+        >>> R(torch.randn(5, 16)).shape
+        torch.Size([5, 8])
+        >>> torch.allclose(R(torch.ones(5, 16)), torch.ones(5, 8))  # weighted averages at the start
+        True
     """
 
     def __init__(self, channels: int, groups: int = 1, channel_axis: int = -1) -> None:
@@ -59,6 +75,20 @@ class Prolongation(_Transfer):
         channels: Width :math:`c_j` of the *fine* grid, even.
         groups: Number of groups; divides :math:`c_j / 2`.
         channel_axis: ``-1`` for node features, ``1`` for images.
+
+    Shapes:
+        - **input:** :math:`(*, c_j / 2)`, or :math:`(B, c_j / 2, H, W)` with ``channel_axis=1``
+        - **output:** :math:`(*, c_j)` or :math:`(B, c_j, H, W)`
+
+    Raises:
+        ValueError: ``channels`` is odd, or ``groups`` does not divide its half.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn import Prolongation
+        >>> P = Prolongation(16, groups=2)  # the width of the fine grid, to which it leads
+        >>> P(torch.randn(5, 8)).shape
+        torch.Size([5, 16])
     """
 
     def __init__(self, channels: int, groups: int = 1, channel_axis: int = -1) -> None:

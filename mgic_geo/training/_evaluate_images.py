@@ -37,6 +37,25 @@ def evaluate_images(
         num_classes: Number of classes :math:`C`.
         device: Where the model is.
         workers: Processes that decode images.
+
+    Returns:
+        Top-1 and top-5 accuracy, and the mean cross-entropy.
+
+    Example:
+        >>> import torch
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.datasets import ImageFolder
+        >>> from mgic_geo.testing import write_tiny_image_tree
+        >>> from mgic_geo.training import Preprocess, evaluate_images
+        >>> model = torch.nn.Sequential(
+        ...     torch.nn.Conv2d(3, 3, 1), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+        ... )
+        >>> preprocess = Preprocess(16, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+        >>> with TemporaryDirectory() as folder:
+        ...     dataset = ImageFolder(write_tiny_image_tree(folder, images=2))
+        ...     scores = evaluate_images(model, dataset, preprocess, num_classes=3)
+        >>> scores.top5  # one of three classes is among the five likeliest
+        1.0
     """
     model.eval()
     matrix = ConfusionMatrix(num_classes)
@@ -71,6 +90,26 @@ def evaluate_segmentation(
         num_classes: Number of classes :math:`C`.
         device: Where the model is.
         workers: Processes that decode images.
+
+    Returns:
+        Intersection over union, accuracy, and the mean cross-entropy.
+
+    Raises:
+        DataError: No pixel has a class.
+
+    Example:
+        >>> import torch
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.datasets import SegmentationFolder
+        >>> from mgic_geo.testing import write_tiny_segmentation_tree
+        >>> from mgic_geo.training import Preprocess, evaluate_segmentation
+        >>> model = torch.nn.Conv2d(3, 3, kernel_size=1)
+        >>> preprocess = Preprocess(None, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+        >>> with TemporaryDirectory() as folder:
+        ...     dataset = SegmentationFolder(write_tiny_segmentation_tree(folder, images=2))
+        ...     scores = evaluate_segmentation(model, dataset, preprocess, num_classes=3)
+        >>> scores.num_images, 0.0 <= scores.score <= 1.0
+        (2, True)
     """
     model.eval()
     ignore = dataset.ignore_index
@@ -94,7 +133,26 @@ def evaluate_segmentation(
 def classify(
     model: nn.Module, image: Tensor, preprocess: Preprocess, device: str | torch.device = "cpu"
 ) -> Tensor:
-    """Logits ``[C]`` of one image, uint8 ``[3, H, W]``, on the CPU."""
+    """Logits of one image, which is resized, cropped and normalised first.
+
+    Args:
+        model: Gives logits ``[B, C]``; it goes to evaluation mode.
+        image: uint8 ``[3, H, W]``.
+        preprocess: What the weights were trained with, see :meth:`Preprocess.of`.
+        device: Where the model is.
+
+    Returns:
+        Logits ``[C]``, float32 on the CPU.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.models import create_model
+        >>> from mgic_geo.training import Preprocess, classify
+        >>> preprocess = Preprocess(32, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+        >>> image = torch.zeros(3, 40, 60, dtype=torch.uint8)
+        >>> classify(create_model("resnet20", num_classes=4), image, preprocess).shape
+        torch.Size([4])
+    """
     inputs = preprocess.normalize(preprocess.crop(image)[None].to(device))
     return model.eval()(inputs)[0].float().cpu()
 
@@ -103,7 +161,25 @@ def classify(
 def segment(
     model: nn.Module, image: Tensor, preprocess: Preprocess, device: str | torch.device = "cpu"
 ) -> Tensor:
-    """Logits ``[C, H, W]`` of one image, uint8 ``[3, H, W]``, in its own size."""
+    """Logits of each pixel of one image, in the image's own size.
+
+    Args:
+        model: Gives logits ``[B, C, h, w]``; it goes to evaluation mode.
+        image: uint8 ``[3, H, W]``.
+        preprocess: What the weights were trained with, see :meth:`Preprocess.of`.
+        device: Where the model is, and the result.
+
+    Returns:
+        Logits ``[C, H, W]``, float32.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.training import Preprocess, segment
+        >>> preprocess = Preprocess(32, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+        >>> image = torch.zeros(3, 40, 60, dtype=torch.uint8)
+        >>> segment(torch.nn.Conv2d(3, 5, kernel_size=1), image, preprocess).shape
+        torch.Size([5, 40, 60])
+    """
     logits = model.eval()(preprocess.whole(image.to(device))).float()
     return fit_logits(logits, image)[0]
 

@@ -18,7 +18,18 @@ from mgic_geo.kernels import kernel_backend
 
 
 def provenance() -> dict[str, str]:
-    """Command, commit, versions, device and date, as plain text."""
+    """Command, commit, versions, device and date, as plain text.
+
+    Returns:
+        Texts by the names ``command``, ``commit``, ``versions``, ``device`` and ``date``.
+        ``commit`` is empty where the package was installed, and ends in ``-dirty`` where files were
+        changed.
+
+    Example:
+        >>> from mgic_geo.training import provenance
+        >>> print(*provenance(), sep=", ")
+        command, commit, versions, device, date
+    """
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
     return {
         "command": f"{_program()} {shlex.join(sys.argv[1:])}".rstrip(),

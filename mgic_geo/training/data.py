@@ -9,7 +9,14 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from mgic_geo.datasets import NAMED_DATASETS, CloudDataset, open_dataset, train_val_split
+from mgic_geo.datasets import (
+    NAMED_DATASETS,
+    CloudDataset,
+    novel_split,
+    open_dataset,
+    train_val_split,
+)
+from mgic_geo.datasets._novel import FOLDS
 from mgic_geo.datasets._open import is_image_data
 from mgic_geo.errors import DataError, MgicGeoError
 from mgic_geo.models import list_models, model_data
@@ -31,8 +38,15 @@ class Clouds:
     """Labelled clouds, centred and scaled to the unit sphere.
 
     Args:
-        pos: Coordinates and, behind them, features, ``[M, n, 3 + F]``.
-        label: ``[M]``.
+        pos: Coordinates and, behind them, features, float ``[M, n, 3 + F]``.
+        label: Class of each cloud, int64 ``[M]``.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.training import Clouds
+        >>> from mgic_geo.transforms import normalize_sphere
+        >>> len(Clouds(normalize_sphere(torch.rand(4, 32, 3)), torch.tensor([0, 1, 1, 0])))
+        4
     """
 
     pos: Tensor
@@ -53,6 +67,14 @@ class Splits(Generic[T]):
         val: Validation part, None if all was trained on.
         test: Test split, None if the data set has none at hand.
         classes: Class names.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.training import Clouds, Splits
+        >>> train, val = (Clouds(torch.rand(n, 32, 3), torch.zeros(n).long()) for n in (8, 2))
+        >>> splits = Splits(train, val, test=None, classes=("chair", "sofa"))
+        >>> len(splits.train), splits.test is None
+        (8, True)
     """
 
     train: T
@@ -62,7 +84,21 @@ class Splits(Generic[T]):
 
 
 def to_clouds(dataset: CloudDataset) -> Clouds:
-    """All clouds of a data set, normalised."""
+    """All clouds of a data set, centred and scaled to the unit sphere.
+
+    Args:
+        dataset: Clouds ``[M, n, 3]`` with their labels, and perhaps features.
+
+    Returns:
+        The clouds that :func:`train` and :func:`evaluate_clouds` take.
+
+    Example:
+        >>> from mgic_geo.datasets import Furniture10
+        >>> from mgic_geo.training import to_clouds
+        >>> clouds = to_clouds(Furniture10(None, num_points=32, shapes_per_class=1))
+        >>> clouds.pos.shape, float(clouds.pos.norm(dim=-1).max().round(decimals=5))
+        (torch.Size([10, 32, 3]), 1.0)
+    """
     pos = normalize_sphere(dataset.points)
     if dataset.feature_names:
         pos = torch.cat([pos, dataset.features], dim=2)
@@ -72,9 +108,29 @@ def to_clouds(dataset: CloudDataset) -> Clouds:
 def make_splits(config: TrainConfig) -> Splits[Any]:
     """Reads the data of a run and puts the validation part aside.
 
+    Args:
+        config: The run; its ``data``, ``root``, ``val_fraction``, ``val_data`` and ``per_class``
+            say what is read.
+
+    Returns:
+        Training, validation and test part, each :class:`Clouds` or a data set of images.
+
     Raises:
         MgicGeoError: The model of the run is for other data.
         DataError: The data cannot be used, or the two parts have different classes.
+
+    Example:
+        >>> import numpy as np
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.training import TrainConfig, make_splits
+        >>> points, label = np.random.default_rng(0).random((8, 32, 3)), [0, 0, 0, 0, 1, 1, 1, 1]
+        >>> with TemporaryDirectory() as folder:
+        ...     path = f"{folder}/scans.npz"
+        ...     np.savez(path, points=points, label=label, classes=["bolt", "nut"])
+        ...     config = TrainConfig(data=path, root=folder, num_points=32, val_fraction=0.25)
+        ...     splits = make_splits(config)
+        >>> len(splits.train), len(splits.val), splits.classes  # one of each class is put aside
+        (6, 2, ('bolt', 'nut'))
     """
     own_val = _has_val(config)
     dataset = _open(config, "train" if own_val else None)
@@ -86,7 +142,17 @@ def make_splits(config: TrainConfig) -> Splits[Any]:
             f"{_HOLDS[wanted]}; choose one of {', '.join(there)}"
         )
     train, val, test = _ready(dataset), None, None
-    if config.val_data is not None or own_val:
+    if config.fold is not None:
+        if kind != "clouds":
+            raise MgicGeoError(f"fold is for point clouds, and {config.data} holds {_HOLDS[kind]}")
+        parts = novel_split(train.pos[..., :3], train.label, dataset.names, config.fold)
+        if not len(parts[1]):
+            raise DataError(
+                f"fold {config.fold} of {config.data} is empty: its classes have fewer than "
+                f"{FOLDS} shapes; use val_fraction"
+            )
+        train, val = (_take(train, part) for part in parts)
+    elif config.val_data is not None or own_val:
         other = _open_val(config)
         where = config.val_data or config.data
         if data_kind(other) != kind or other.classes != dataset.classes:
@@ -109,8 +175,29 @@ def make_splits(config: TrainConfig) -> Splits[Any]:
 
 
 def split_by_name(dataset: Any, fraction: float) -> tuple[Tensor, Tensor]:
-    """:func:`~mgic_geo.datasets.train_val_split` of a data set; images with masks are of no single
-    class, and are split by name alone."""
+    """Puts the last part by name of each class of a data set aside.
+
+    See :func:`~mgic_geo.datasets.train_val_split`. Images with masks have no single class, and are
+    split by name alone.
+
+    Args:
+        dataset: Clouds ``[M, n, 3]`` or images.
+        fraction: Share of each class, in ``[0, 1)``.
+
+    Returns:
+        Indices for training ``[M']`` and for validation ``[M'']``, ascending, int64.
+
+    Raises:
+        ValueError: ``fraction`` is out of range.
+
+    Example:
+        >>> from mgic_geo.datasets import Furniture10
+        >>> from mgic_geo.training import split_by_name
+        >>> dataset = Furniture10(None, num_points=16, shapes_per_class=2)
+        >>> train, val = split_by_name(dataset, fraction=0.5)
+        >>> len(train), len(val)
+        (10, 10)
+    """
     labels = torch.zeros(len(dataset)) if data_kind(dataset) == "masks" else dataset.labels
     return train_val_split(labels, dataset.names, fraction)
 
@@ -169,9 +256,23 @@ def data_kind(dataset: Any) -> str:
 def augment(
     pos: Tensor, config: AugmentConfig, generator: torch.Generator, normals: int | None = None
 ) -> Tensor:
-    """Changes a training batch ``[B, n, 3 + F]`` at random; dropping leaves ``[B, m, 3 + F]``.
+    """Changes a training batch at random, as ``config`` says.
 
-    ``normals`` is the first column, behind the coordinates, of the normals, which turn with them.
+    Args:
+        pos: Clouds ``[B, n, 3 + F]``, in the unit sphere.
+        config: What is changed, and by how much.
+        generator: Source of all draws.
+        normals: First column, behind the coordinates, of the normals, which turn with them.
+
+    Returns:
+        Clouds ``[B, m, 3 + F]``, with ``m < n`` points where some are dropped.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.training import AugmentConfig, augment
+        >>> config = AugmentConfig(drop=0.5, drop_min=0.5)
+        >>> augment(torch.rand(4, 32, 3), config, torch.Generator().manual_seed(0)).shape
+        torch.Size([4, 16, 3])
     """
     if config.drop > 0.0:
         span = config.drop - config.drop_min

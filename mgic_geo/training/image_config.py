@@ -34,6 +34,14 @@ class ImageConfig:
             segmentation the factor of the size, by default 0.5 to 2.
         mean: Mean colour, in [0, 1]; by default what the data set says, ImageNet's for most.
         std: Its standard deviation, likewise.
+
+    Raises:
+        MgicGeoError: A number is out of range.
+
+    Example:
+        >>> from mgic_geo.training import ImageConfig, TrainConfig
+        >>> image = ImageConfig(image_size=64, flip=0.5, erase=0.25, color=0.2)
+        >>> config = TrainConfig(data="photos", model="mgic_resnet56", image=image)
     """
 
     image_size: int | None = None

@@ -44,6 +44,21 @@ class TrainResult:
         scores: Figures on the test split, else on the validation part, else None.
         run: The run folder.
         task: What was trained.
+
+    Example:
+        See :func:`train`, which returns it.
+
+        >>> import torch
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.training import Clouds, Splits, TrainConfig, train
+        >>> clouds = Clouds(torch.rand(4, 16, 3) - 0.5, torch.tensor([0, 1, 0, 1]))
+        >>> splits = Splits(clouds, clouds, None, classes=("chair", "sofa"))
+        >>> with TemporaryDirectory() as folder:  # doctest: +ELLIPSIS
+        ...     config = TrainConfig(width=16, k=4, epochs=1, batch_size=4, out=f"{folder}/run")
+        ...     result = train(config, splits)
+        epoch   1  loss ...
+        >>> result.classes, result.matrix.matrix.shape, type(result.model).__name__
+        (('chair', 'sofa'), torch.Size([2, 2]), 'PointClassifier')
     """
 
     summary: dict[str, Any]
@@ -71,10 +86,26 @@ def train(config: TrainConfig, splits: Splits[Any] | None = None) -> TrainResult
         config: The run.
         splits: The data, if they are at hand; read from ``config`` otherwise.
 
+    Returns:
+        The model with the weights of the best epoch, its figures, and the run folder.
+
     Raises:
         MgicGeoError: The model is for other data, or needs larger clouds.
         DataError: The data cannot be used.
         CheckpointError: The run folder is taken, or cannot be resumed.
+
+    Example:
+        >>> import torch
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.training import Clouds, Splits, TrainConfig, train
+        >>> clouds = Clouds(torch.rand(4, 16, 3) - 0.5, torch.tensor([0, 1, 0, 1]))
+        >>> splits = Splits(clouds, clouds, None, classes=("chair", "sofa"))
+        >>> with TemporaryDirectory() as folder:  # doctest: +ELLIPSIS
+        ...     config = TrainConfig(width=16, k=4, epochs=1, batch_size=4, out=f"{folder}/run")
+        ...     result = train(config, splits)
+        ...     print(*sorted(file.name for file in result.run.path.iterdir()))
+        epoch   1  loss ...
+        best.safetensors config.yaml last.safetensors metrics.csv result.json state.pt
     """
     accelerator = Accelerator(
         mixed_precision=config.mixed_precision,

@@ -16,6 +16,14 @@ class ConfusionMatrix:
     Args:
         num_classes: Number of classes.
         ignore_index: True class that is left out, whatever was predicted.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.training import ConfusionMatrix
+        >>> matrix = ConfusionMatrix(num_classes=2, ignore_index=255)
+        >>> matrix.update(predicted=torch.tensor([0, 1, 1]), target=torch.tensor([0, 0, 255]))
+        >>> matrix.matrix.tolist(), matrix.accuracy
+        ([[1, 1], [0, 0]], 0.5)
     """
 
     def __init__(self, num_classes: int, ignore_index: int | None = None) -> None:
@@ -23,7 +31,7 @@ class ConfusionMatrix:
         self.ignore_index = ignore_index
 
     def update(self, predicted: Tensor, target: Tensor) -> None:
-        """Adds predicted and true classes of one shape, such as ``[B]`` or ``[B, H, W]``.
+        """Adds predicted and true classes, of equal shape, such as ``[B]`` or ``[B, H, W]``.
 
         Raises:
             DataError: A true class that there is not.

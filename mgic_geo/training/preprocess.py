@@ -20,6 +20,14 @@ class Preprocess:
             None for the whole image. Segmentation: shorter side of the whole image.
         mean: Mean colour, in [0, 1].
         std: Its standard deviation.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.training import Preprocess
+        >>> preprocess = Preprocess(32, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+        >>> image = preprocess.crop(torch.full((3, 40, 60), 255, dtype=torch.uint8))
+        >>> image.shape, float(preprocess.normalize(image[None]).max())
+        (torch.Size([3, 32, 32]), 2.0)
     """
 
     size: int | None

@@ -16,12 +16,25 @@ class Scores(ABC):
     """The figures of one evaluation.
 
     Args:
-        matrix: Confusion matrix.
-        loss: Mean cross-entropy.
+        matrix: Counts of predictions.
+        loss: Mean cross-entropy, in nats.
 
     Attributes:
         chooses: The figure that chooses the epoch.
-        names: What each figure is called for people, short and long.
+        names: A short and a long name of each figure.
+
+    Example:
+        Each task has its own figures, here those of clouds.
+
+        >>> import torch
+        >>> from mgic_geo.training import ConfusionMatrix, CloudScores
+        >>> matrix = ConfusionMatrix(num_classes=2)
+        >>> matrix.update(predicted=torch.tensor([0, 1, 1, 1]), target=torch.tensor([0, 0, 1, 1]))
+        >>> scores = CloudScores(matrix, loss=0.5)
+        >>> scores.row()  # what a line of metrics.csv holds
+        {'val_loss': 0.5, 'val_accuracy': 0.75, 'val_mean_class_accuracy': 0.75}
+        >>> CloudScores.describe(scores.summary(("chair", "sofa")))
+        'accuracy 75.00 %, mean class accuracy 75.00 %'
     """
 
     matrix: ConfusionMatrix
@@ -65,7 +78,22 @@ class Scores(ABC):
 
 
 class CloudScores(Scores):
-    """Of classified clouds: accuracy, and its mean over the classes, which chooses the epoch."""
+    """Figures of classified clouds: accuracy, and its mean over the classes.
+
+    The mean over the classes chooses the epoch.
+
+    Args:
+        matrix: Counts of predictions.
+        loss: Mean cross-entropy, in nats.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.training import CloudScores, ConfusionMatrix
+        >>> matrix = ConfusionMatrix(num_classes=2)
+        >>> matrix.update(predicted=torch.tensor([0, 0, 0, 0]), target=torch.tensor([0, 0, 0, 1]))
+        >>> CloudScores(matrix, loss=0.6).figures  # three of four; all and none of a class
+        {'accuracy': 0.75, 'mean_class_accuracy': 0.5}
+    """
 
     chooses = "mean_class_accuracy"
     names: ClassVar[dict[str, tuple[str, str]]] = {
@@ -86,11 +114,21 @@ class CloudScores(Scores):
 
 @dataclass(frozen=True)
 class ImageScores(Scores):
-    """Of classified images: top-1 accuracy, which chooses the epoch, and top-5.
+    """Figures of classified images: top-1 accuracy, which chooses the epoch, and top-5.
 
     Args:
+        matrix: Counts of predictions.
+        loss: Mean cross-entropy, in nats.
         top5: Share of images whose class is among the five most likely ones, or among all classes
             where there are fewer.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.training import ConfusionMatrix, ImageScores
+        >>> matrix = ConfusionMatrix(num_classes=2)
+        >>> matrix.update(predicted=torch.tensor([0, 1, 1, 1]), target=torch.tensor([0, 0, 1, 1]))
+        >>> ImageScores(matrix, loss=0.6, top5=1.0).figures
+        {'accuracy': 0.75, 'top5_accuracy': 1.0, 'mean_class_accuracy': 0.75}
     """
 
     top5: float
@@ -120,10 +158,21 @@ class ImageScores(Scores):
 
 @dataclass(frozen=True)
 class SegmentationScores(Scores):
-    """Of classified pixels: mean intersection over union, which chooses the epoch.
+    """Figures of classified pixels: mean intersection over union, which chooses the epoch.
 
     Args:
+        matrix: Counts of predictions.
+        loss: Mean cross-entropy, in nats.
         num_images: Number of images.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.training import ConfusionMatrix, SegmentationScores
+        >>> matrix = ConfusionMatrix(num_classes=2)
+        >>> matrix.update(predicted=torch.tensor([0, 1, 1, 1]), target=torch.tensor([0, 0, 1, 1]))
+        >>> scores = SegmentationScores(matrix, loss=0.6, num_images=1)
+        >>> round(scores.score, 4)  # (1/2 + 2/3) / 2
+        0.5833
     """
 
     num_images: int

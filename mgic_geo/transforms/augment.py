@@ -14,8 +14,10 @@ from .batched import augment_clouds
 
 
 class RandomAugment(Transform):
-    """Scales, mirrors, rotates, shifts and jitters ``data.pos``: one cloud's share of
-    :func:`augment_clouds`, whose options it takes. ``data.normal`` turns along.
+    """Scales, mirrors, rotates, shifts and jitters ``data.pos``.
+
+    It is :func:`augment_clouds` for one cloud, and takes the same options. ``data.normal`` turns
+    along.
 
     Args:
         generator: Source of all draws; torch's global one if not given. A ``DataLoader`` with
@@ -24,6 +26,16 @@ class RandomAugment(Transform):
 
     Shapes:
         ``data.pos [N, 3]`` -> ``[N, 3]``, and ``data.normal [N, 3]`` if it is there.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import Data
+        >>> from mgic_geo.transforms import RandomAugment
+        >>> augment = RandomAugment(torch.Generator().manual_seed(0), rotate_degrees=180)
+        >>> pos = torch.rand(8, 3)
+        >>> turned = augment(Data(pos=pos)).pos
+        >>> torch.allclose(turned[:, 2], pos[:, 2]), torch.allclose(turned[:, 0], pos[:, 0])
+        (True, False)
     """
 
     def __init__(self, generator: torch.Generator | None = None, **options: Any) -> None:
@@ -52,6 +64,20 @@ class RandomScaleAxes(RandomAugment):
         low: Smallest factor, above 0.
         high: Largest factor.
         generator: See :class:`RandomAugment`.
+
+    Shapes:
+        ``data.pos [N, 3]`` -> ``[N, 3]``.
+
+    Raises:
+        DataError: Not ``0 < low <= high``.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import Data
+        >>> from mgic_geo.transforms import RandomScaleAxes
+        >>> factors = RandomScaleAxes(0.8, 1.25)(Data(pos=torch.ones(1, 3))).pos
+        >>> bool(((factors >= 0.8) & (factors <= 1.25)).all())
+        True
     """
 
     def __init__(self, low: float, high: float, generator: torch.Generator | None = None) -> None:
@@ -59,12 +85,27 @@ class RandomScaleAxes(RandomAugment):
 
 
 class RandomShift(RandomAugment):
-    """Shifts the whole cloud, each axis by up to ``shift`` (PyG's ``RandomJitter`` moves each
-    point by itself).
+    """Shifts the whole cloud, along each axis by up to ``shift``.
+
+    PyG's ``RandomJitter`` moves each point by itself.
 
     Args:
         shift: Largest absolute shift, in the units of ``data.pos``.
         generator: See :class:`RandomAugment`.
+
+    Shapes:
+        ``data.pos [N, 3]`` -> ``[N, 3]``.
+
+    Raises:
+        DataError: ``shift`` is negative.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import Data
+        >>> from mgic_geo.transforms import RandomShift
+        >>> pos = RandomShift(0.1)(Data(pos=torch.zeros(4, 3))).pos
+        >>> bool((pos == pos[0]).all()), bool((pos.abs() <= 0.1).all())  # all points alike
+        (True, True)
     """
 
     def __init__(self, shift: float, generator: torch.Generator | None = None) -> None:
@@ -78,6 +119,20 @@ class GaussianJitter(RandomAugment):
         sigma: Standard deviation, in the units of ``data.pos``.
         clip: Largest absolute noise along an axis.
         generator: See :class:`RandomAugment`.
+
+    Shapes:
+        ``data.pos [N, 3]`` -> ``[N, 3]``.
+
+    Raises:
+        DataError: ``sigma`` is negative.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import Data
+        >>> from mgic_geo.transforms import GaussianJitter
+        >>> noise = GaussianJitter(sigma=0.01, clip=0.05)(Data(pos=torch.zeros(100, 3))).pos
+        >>> bool(noise.abs().max() <= 0.05)
+        True
     """
 
     def __init__(
@@ -87,7 +142,7 @@ class GaussianJitter(RandomAugment):
 
 
 class RandomPointDropout(Transform):
-    r"""Removes a random share :math:`r \sim U(0, r_{\max})` of the points, at least one stays.
+    r"""Removes a random share :math:`r \sim U(0, r_{\max})` of the points; one at least stays.
 
     The points are really removed, with all that belongs to them: overwriting them with copies of
     another point, as is common, would fill a kNN graph with edges of length zero.
@@ -102,6 +157,14 @@ class RandomPointDropout(Transform):
 
     Raises:
         DataError: ``max_ratio`` out of range.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import Data
+        >>> from mgic_geo.transforms import RandomPointDropout
+        >>> kept = RandomPointDropout(max_ratio=0.5)(Data(pos=torch.rand(100, 3))).pos
+        >>> 50 <= len(kept) <= 100
+        True
     """
 
     def __init__(self, max_ratio: float, generator: torch.Generator | None = None) -> None:

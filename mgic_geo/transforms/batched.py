@@ -46,12 +46,14 @@ def augment_clouds(
             :math:`R\,F\,(n_i / s)` and keep their length.
 
     Returns:
-        New clouds in the shape of ``pos``, which is left as it was.
+        New clouds ``[B, n, 3]`` or ``[B, n, 3 + F]``; ``pos`` is left as it was.
 
     Raises:
         DataError: A shape other than ``[B, n, 3 + F]``, or a range that makes no sense.
 
     Example:
+        >>> import torch
+        >>> from mgic_geo.transforms import augment_clouds
         >>> clouds = torch.zeros(2, 5, 3)
         >>> augment_clouds(clouds, torch.Generator().manual_seed(0), shift=0.1).shape
         torch.Size([2, 5, 3])
@@ -124,6 +126,12 @@ def subset_clouds(pos: Tensor, num_points: int, generator: torch.Generator | Non
 
     Raises:
         DataError: More points asked for than there are, or fewer than one.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.transforms import subset_clouds
+        >>> subset_clouds(torch.rand(4, 100, 3), num_points=32).shape
+        torch.Size([4, 32, 3])
     """
     if not 1 <= num_points <= pos.size(1):
         raise DataError(f"cannot keep {num_points} points of clouds with {pos.size(1)}")

@@ -31,6 +31,16 @@ def cut_mix_clouds(
 
     Raises:
         DataError: A shape other than ``[B, n, 3 + F]``, or a single point.
+
+    Example:
+        >>> import torch
+        >>> import torch.nn.functional as F
+        >>> from mgic_geo.transforms import cut_mix_clouds
+        >>> pos, label = torch.rand(4, 32, 3), torch.tensor([0, 1, 2, 0])
+        >>> mixed, partner, share = cut_mix_clouds(pos, torch.Generator().manual_seed(0))
+        >>> logits = torch.randn(4, 3)  # what a network gives for ``mixed``
+        >>> own, other = F.cross_entropy(logits, label), F.cross_entropy(logits, label[partner])
+        >>> loss = (1.0 - share) * own + share * other
     """
     if pos.dim() != 3 or pos.size(2) < 3 or pos.size(1) < 2:
         raise DataError(f"pos must be [B, n, 3 + F] with at least 2 points, got {list(pos.shape)}")

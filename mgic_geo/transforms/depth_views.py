@@ -62,6 +62,8 @@ def render_depth(
         DataError: A shape other than these, or an option out of range.
 
     Example:
+        >>> import torch
+        >>> from mgic_geo.transforms import render_depth
         >>> render_depth(torch.zeros(2, 1, 3), views=4, size=3, radius=0)[0, 0, 0]
         tensor([[0.0000, 0.0000, 0.0000],
                 [0.0000, 0.6250, 0.0000],

@@ -27,5 +27,13 @@ def farthest_point_sample(
 
     Raises:
         DataError: A cloud with fewer points than asked for, or coordinates that are not finite.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.transforms import farthest_point_sample
+        >>> pos = torch.tensor([[0.0], [0.1], [1.0], [0.9], [0.45]])
+        >>> picked = farthest_point_sample(pos, num_points=3)
+        >>> len(set(picked.tolist())), bool((pos[picked] == 0.45).any())  # both ends and the middle
+        (3, True)
     """
     return farthest_points(pos, num_points, seed, batch)

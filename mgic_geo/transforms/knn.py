@@ -26,6 +26,13 @@ class KNNGraph(Transform):
     Shapes:
         ``data.pos [N, D]`` -> adds ``data.edge_index [2, E]``, :math:`E = N k` where it is directed
         and all clouds have enough points.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import Data
+        >>> from mgic_geo.transforms import KNNGraph
+        >>> KNNGraph(k=6)(Data(pos=torch.rand(50, 3)))
+        Data(pos=[50, 3], edge_index=[2, 300])
     """
 
     def __init__(

@@ -18,10 +18,17 @@ def normalize_sphere(pos: Tensor) -> Tensor:
         pos: One cloud or a dense batch, ``[..., n, D]``.
 
     Returns:
-        The same shape and type; without unit.
+        Clouds ``[..., n, D]`` of the same type; without unit.
 
     Raises:
         DataError: Coordinates that are not finite, an empty cloud, or points that all coincide.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.transforms import normalize_sphere
+        >>> pos = normalize_sphere(torch.tensor([[10.0, 0.0, 0.0], [14.0, 0.0, 0.0]]))
+        >>> pos.tolist()
+        [[-1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
     """
     if pos.dim() < 2 or pos.size(-2) == 0:
         raise DataError(f"a cloud must be [..., n, D] with n >= 1, got shape {list(pos.shape)}")

@@ -19,6 +19,14 @@ class NormalizeSphere(Transform):
 
     Raises:
         DataError: See :func:`normalize_sphere`.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import Data
+        >>> from mgic_geo.transforms import NormalizeSphere
+        >>> pos = NormalizeSphere()(Data(pos=100.0 + 5.0 * torch.rand(64, 3))).pos
+        >>> bool(abs(pos.norm(dim=1).max() - 1.0) < 1e-6), bool(pos.mean(dim=0).abs().max() < 1e-6)
+        (True, True)
     """
 
     def forward(self, data: Data) -> Data:

@@ -11,7 +11,7 @@ from mgic_geo.transforms._base import Transform
 class RadiusGraph(Transform):
     """Joins every point to those within ``r`` of it.
 
-    PyG's ``RadiusGraph``, which needs ``pyg-lib``; this one runs everywhere, see
+    PyG's ``RadiusGraph`` needs ``pyg-lib``; this one runs everywhere, see
     :func:`mgic_geo.graph.radius_graph`.
 
     Args:
@@ -23,6 +23,17 @@ class RadiusGraph(Transform):
 
     Shapes:
         ``data.pos [N, D]`` -> adds ``data.edge_index [2, E]``.
+
+    Raises:
+        DataError: A coordinate is not finite.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import Data
+        >>> from mgic_geo.transforms import RadiusGraph
+        >>> pos = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [5.0, 0.0, 0.0]])
+        >>> RadiusGraph(r=2.0)(Data(pos=pos)).edge_index.tolist()  # point 2 stands alone
+        [[1, 0], [0, 1]]
     """
 
     def __init__(

@@ -85,6 +85,14 @@ class SampleSurface(_FromMesh):
 
     Raises:
         DataError: See :func:`sample_surface`.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import Data
+        >>> from mgic_geo.transforms import SampleSurface
+        >>> pos = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+        >>> SampleSurface(num_points=16)(Data(pos=pos, face=torch.tensor([[0], [1], [2]])))
+        Data(pos=[16, 3])
     """
 
     def _sample(self, vertices: Floats, faces: Floats, seed: int) -> tuple[Floats, Places | None]:
@@ -106,6 +114,15 @@ class PoissonDiskSampling(_FromMesh):
     Raises:
         DataError: See :func:`poisson_disk`.
         ImportError: Open3D is missing.
+
+    Example:
+        It needs Open3D, which is an extra and takes seconds to import. ::
+
+            from torch_geometric.transforms import Compose
+            from mgic_geo.transforms import NormalizeSphere, PoissonDiskSampling
+
+            transform = Compose([PoissonDiskSampling(1024), NormalizeSphere()])
+            transform(mesh)  # Data(pos=[1024, 3])
     """
 
     def _sample(self, vertices: Floats, faces: Floats, seed: int) -> tuple[Floats, Places | None]:
@@ -127,6 +144,14 @@ class FarthestPointSampling(_Resample):
 
     Raises:
         DataError: See :func:`farthest_point_sample`.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import Data
+        >>> from mgic_geo.transforms import FarthestPointSampling
+        >>> cloud = Data(pos=torch.rand(100, 3), normal=torch.rand(100, 3))
+        >>> FarthestPointSampling(num_points=16)(cloud)
+        Data(pos=[16, 3], normal=[16, 3])
     """
 
     def forward(self, data: Data) -> Data:

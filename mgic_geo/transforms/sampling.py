@@ -34,6 +34,13 @@ def sample_surface(
 
     Raises:
         DataError: No face, a face past the vertices, coordinates that are not finite, no area.
+
+    Example:
+        >>> from mgic_geo.transforms import sample_surface
+        >>> vertices = [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
+        >>> points = sample_surface(vertices, faces=[[0, 1, 2]], num_points=100, seed=0)
+        >>> points.shape, bool((points.sum(axis=1) <= 1.0).all())  # inside the triangle
+        ((100, 3), True)
     """
     return surface_places(vertices, faces, num_points, seed)[0]
 
@@ -86,6 +93,15 @@ def poisson_disk(
     Raises:
         DataError: As for :func:`sample_surface`.
         ImportError: Open3D is missing.
+
+    Example:
+        It needs Open3D, which is an extra and takes seconds to import. ::
+
+            from mgic_geo.io import read_off
+            from mgic_geo.transforms import poisson_disk
+
+            mesh = read_off("chair_0001.off")
+            points = poisson_disk(mesh.vertices, mesh.faces, num_points=1024)  # [1024, 3]
     """
     if num_points < 2:
         raise DataError(f"poisson_disk needs num_points of at least 2, got {num_points}")

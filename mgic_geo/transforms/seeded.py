@@ -26,8 +26,16 @@ class Seeded(Transform):
         seed: Decides everything.
 
     Example:
+        >>> import torch
+        >>> from torch_geometric.data import Data
         >>> from torch_geometric.transforms import RandomRotate
-        >>> transform = Seeded(RandomRotate(180, axis=2), seed=3)
+        >>> from mgic_geo.transforms import Seeded
+        >>> pos = torch.rand(8, 3)
+        >>> first, again = (
+        ...     Seeded(RandomRotate(180, axis=2), seed=3)(Data(pos=pos)).pos for _ in range(2)
+        ... )
+        >>> torch.equal(first, again)
+        True
     """
 
     def __init__(self, transform: Callable[[Any], Any], seed: int = 0) -> None:

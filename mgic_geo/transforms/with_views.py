@@ -23,6 +23,14 @@ class DepthViews(Transform):
 
     Raises:
         DataError: An option out of range.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import Data
+        >>> from mgic_geo.transforms import DepthViews, normalize_sphere
+        >>> cloud = Data(pos=normalize_sphere(torch.rand(64, 3)))
+        >>> DepthViews(views=3, size=16)(cloud).views.shape
+        torch.Size([1, 3, 1, 16, 16])
     """
 
     def __init__(self, views: int = 3, size: int = 32, **options: float) -> None:

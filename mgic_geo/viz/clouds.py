@@ -40,6 +40,15 @@ def plot_clouds(
     Raises:
         DataError: No cloud, or one that is not ``[n, 3]``, or not as many labels.
         ImportError: Matplotlib (extra ``viz``) is missing.
+
+    Example:
+        >>> import numpy as np
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.viz import plot_clouds
+        >>> clouds = np.random.default_rng(0).random((2, 50, 3))
+        >>> with TemporaryDirectory() as folder:
+        ...     plot_clouds(clouds, ["first", "second"], f"{folder}/clouds.png").name
+        'clouds.png'
     """
     arrays = [np.asarray(cloud, dtype=np.float64) for cloud in clouds]
     if not arrays or len(arrays) != len(labels):
@@ -64,7 +73,24 @@ def draw_cloud(
     azimuth: float = -40.0,
     elevation: float = 25.0,
 ) -> None:
-    """Draws one cloud ``[n, 3]`` on Matplotlib axes, as :func:`plot_clouds` does."""
+    """Draws one cloud on Matplotlib axes, as :func:`plot_clouds` does.
+
+    Args:
+        axes: Where it is drawn.
+        cloud: Points ``[n, 3]``, z up.
+        label: The line below it.
+        azimuth: Heading of the viewer in degrees, from the front (-y) towards +x.
+        elevation: Height of the viewer in degrees above the ground.
+
+    Example:
+        >>> import numpy as np
+        >>> from matplotlib.figure import Figure
+        >>> from mgic_geo.viz import draw_cloud
+        >>> axes = Figure().add_subplot()
+        >>> draw_cloud(axes, np.random.default_rng(0).random((50, 3)), "a cube")
+        >>> [text.get_text() for text in axes.texts]
+        ['a cube']
+    """
     across, up, away = _project(cloud, azimuth, elevation).T
     order = np.argsort(-away)  # the nearest last, over the others
     height = cloud[order, 2]

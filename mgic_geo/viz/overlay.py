@@ -26,7 +26,19 @@ _LINE, _MARGIN = 18, 6  # pixels
 
 
 def class_colors(num_classes: int) -> npt.NDArray[np.uint8]:
-    """Distinct colours ``[C, 3]`` of classes; those of the first do not depend on their number."""
+    """Distinct colours of classes; a class keeps its colour whatever their number.
+
+    Args:
+        num_classes: Number of classes :math:`C`.
+
+    Returns:
+        Red, green and blue, uint8 ``[C, 3]``.
+
+    Example:
+        >>> from mgic_geo.viz import class_colors
+        >>> class_colors(3).tolist()
+        [[51, 119, 187], [0, 255, 0], [255, 0, 0]]
+    """
     colors = [tuple(bytes.fromhex(code)) for code in _COLORS.split()]
     for i in range(len(colors), num_classes):
         color = colorsys.hsv_to_rgb(i * _GOLDEN % 1.0, (0.85, 0.55)[i // 2 % 2], (0.95, 0.7)[i % 2])
@@ -56,6 +68,16 @@ def draw_overlay(
     Raises:
         DataError: Image and mask do not fit, or the path does not end in ``.png``.
         ImportError: Pillow (extra ``images``) is missing.
+
+    Example:
+        >>> import numpy as np
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.viz import draw_overlay
+        >>> image, mask = np.zeros((3, 24, 32), np.uint8), np.zeros((24, 32), np.uint8)
+        >>> mask[:, 16:] = 1
+        >>> with TemporaryDirectory() as folder:
+        ...     draw_overlay(image, mask, ["road", "sky"], f"{folder}/street.png").name
+        'street.png'
     """
     pixels, label = np.asarray(image), np.asarray(mask).astype(np.int64)
     if pixels.ndim != 3 or pixels.shape[0] != 3 or pixels.shape[1:] != label.shape:

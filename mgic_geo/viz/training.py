@@ -48,6 +48,13 @@ def plot_confusion(
     Raises:
         DataError: The matrix is not ``[C, C]``.
         ImportError: Matplotlib (extra ``viz``) is missing.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.viz import plot_confusion
+        >>> with TemporaryDirectory() as folder:
+        ...     plot_confusion([[8, 2], [1, 9]], ["chair", "sofa"], f"{folder}/confusion.png").name
+        'confusion.png'
     """
     counts = np.asarray(matrix)
     size = len(classes)
@@ -87,7 +94,7 @@ def plot_confusion(
 
 
 def plot_curves(metrics: str | os.PathLike[str], path: str | os.PathLike[str]) -> Path:
-    """Draws loss and accuracy over the epochs of a run, and marks its best epoch.
+    r"""Draws loss and accuracy over the epochs of a run, and marks its best epoch.
 
     Args:
         metrics: CSV with the columns ``epoch``, ``train_loss``, ``train_accuracy``, ``val_loss``,
@@ -102,6 +109,19 @@ def plot_curves(metrics: str | os.PathLike[str], path: str | os.PathLike[str]) -
     Raises:
         DataError: The file has no rows, lacks columns, or has text where numbers belong.
         ImportError: Matplotlib (extra ``viz``) is missing.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.viz import plot_curves
+        >>> with TemporaryDirectory() as folder:  # a run folder has such a metrics.csv
+        ...     metrics = Path(folder) / "metrics.csv"
+        ...     _ = metrics.write_text(
+        ...         "epoch,train_loss,train_accuracy,val_loss,val_accuracy\n"
+        ...         "1,1.5,0.5,1.6,0.4\n2,0.9,0.8,1.1,0.7\n"
+        ...     )
+        ...     plot_curves(metrics, f"{folder}/curves.png").name
+        'curves.png'
     """
     values = _read(metrics)
     epoch = values["epoch"]

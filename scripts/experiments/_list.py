@@ -20,6 +20,7 @@ NAMES = (
     "table_11",
     "table_12",
     "recipe",
+    "pyramids",
     "fine_tune",
     "image_trials",
     "cifar10",

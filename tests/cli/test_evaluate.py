@@ -80,6 +80,17 @@ def test_the_validation_part_of_a_run_gives_its_figures(
     assert whole["num_shapes"] == 2 * expected["num_shapes"] == 40
 
 
+def test_a_fold_of_a_run_gives_its_figures(cli: Cli, clouds_npz: Path, tmp_path: Path) -> None:
+    changes = ["--epochs", "1", "--steps_per_epoch", "2", "--num_points", "64", "--width", "16"]
+    run = tmp_path / "run"
+    done = cli("train", "--data", clouds_npz, "--fold", "1", *changes, "--out", run)
+    assert done.code == 0, done.err
+    expected = json.loads((run / "result.json").read_text())["validation"]
+    found = cli("evaluate", "--data", clouds_npz, "--fold", "1", "--weights", run, "--json")
+    assert {name: found.json[name] for name in expected} == expected
+    assert 0 < expected["num_shapes"] <= 10
+
+
 def test_fused_weights_say_the_same(cli: Cli, weights: Path, clouds_npz: Path) -> None:
     words = ("evaluate", "--data", clouds_npz, "--weights", weights, "--json")
     assert cli(*words, "--fuse").json == cli(*words).json

@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 import mgic_geo
 from mgic_geo.errors import CheckpointError, DataError
 from mgic_geo.export import ExportError, ExportInfo, api, load_exported
+from mgic_geo.export.check import allowed
 from mgic_geo.export.runtime import SUFFIXES
 from mgic_geo.models import WeightsInfo, create_model
 from mgic_geo.testing import randomize_norms
@@ -56,7 +59,7 @@ def test_point_network_with_its_neighbours(
         np.testing.assert_allclose(exported(pos.numpy()[:1, :30]), expected, atol=1e-5)
         with pytest.raises(DataError, match=r"has 6 points; its network needs 7"):
             exported(pos.numpy()[:, :6])
-        if suffix != ".xml":  # OpenVINO takes what it gets; the others say no by themselves
+        if suffix != ".xml":  # OpenVINO's own files take what they get: ours alone says no
             with pytest.raises(Exception, match=r"(?i)range|expected|greater than"):
                 exported._run(np.ascontiguousarray(pos.numpy()[:, :6]))
     beside = json.loads((tmp_path / f"model{suffix}.json").read_text())
@@ -99,6 +102,30 @@ def test_a_file_that_differs_is_not_left_behind(
         mgic_geo.export(_points(), path, info=POINTS)
     assert [f.name for f in tmp_path.iterdir()] == ["model.pt2"]
     assert path.read_bytes() == b"older"
+
+
+@pytest.mark.parametrize(
+    "suffix", [pytest.param(s, marks=[pytest.mark.slow] * (s != ".pt2")) for s in SUFFIXES]
+)
+def test_a_disk_that_is_really_full(suffix: str, tmp_path: Path, needs: Needs) -> None:
+    needs(SUFFIXES[suffix])
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)]
+    if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("file systems cannot be mounted here: no small one to fill")
+    try:
+        (disk / "older").write_bytes(b"kept")
+        with pytest.raises(DataError, match="the disk is full; nothing was kept"):
+            mgic_geo.export(_points(), disk / f"model{suffix}", info=POINTS)
+        assert [f.name for f in disk.iterdir()] == ["older"]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_the_limit_is_absolute_for_logits_of_trained_networks() -> None:
+    assert allowed(1e-4, 0.1) == allowed(1e-4, 25.0) == 1e-4
+    assert allowed(1e-4, 100.0) == pytest.approx(4e-4)
 
 
 def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from mgic_geo.export import lower
 from mgic_geo.export._maps import GroupedMap
 from mgic_geo.export._operators import average_weights, least_squares_weights
 from mgic_geo.export._points import nearest
+from mgic_geo.export._torch import trace
 from mgic_geo.graph import knn_graph
 from mgic_geo.kernels.derivatives.least_squares import least_squares_derivatives
 from mgic_geo.models import create_model
@@ -29,7 +30,36 @@ OPTIONS: list[dict[str, Any]] = [
 @torch.no_grad()
 def test_lowered_network_says_the_same(name: str, options: dict[str, Any], pos: Tensor) -> None:
     model = randomize_norms(create_model(name, **options)).eval().double()
-    torch.testing.assert_close(lower(model)(pos.double()), model(pos.double()))
+    expected = model(pos.double())
+    for engine in ("onnx", "executorch"):
+        torch.testing.assert_close(lower(model, engine)(pos.double()), expected)
+
+
+PYRAMIDS: list[dict[str, Any]] = [
+    {},
+    {"block": "edge", "aggr": "mean", "stray": 1.2},
+    {"norm": "none", "stray": None, "part_size": 24, "num_grids": 2},
+]
+
+
+@pytest.mark.parametrize("options", PYRAMIDS, ids=str)
+@torch.no_grad()
+def test_lowered_pyramid_says_the_same(options: dict[str, Any], pos: Tensor) -> None:
+    model = create_model("mgic_pyramid", width=16, k=6, **options)
+    model, pos = randomize_norms(model).eval().double(), pos.double()
+    torch.testing.assert_close(lower(model)(pos), model(pos))
+    far = torch.cat([pos, 5.0 * torch.eye(3, dtype=pos.dtype)[None].expand(len(pos), 3, 3)], dim=1)
+    torch.testing.assert_close(lower(model)(far), model(far))
+
+
+@torch.no_grad()
+def test_traced_pyramid_takes_clouds_of_any_size() -> None:
+    model = create_model("mgic_pyramid", width=16, k=6, depth=1, num_grids=2, part_size=64)
+    model = randomize_norms(model).eval()
+    program = trace(lower(model), torch.rand(2, 150, 3), [0, 1]).module()
+    for shape in ((1, 16, 3), (3, 64, 3), (2, 400, 3)):
+        pos = torch.rand(*shape) - 0.5
+        torch.testing.assert_close(program(pos), model(pos), rtol=1e-4, atol=1e-5)
 
 
 def test_negative_scale_of_the_norm_turns_the_maximum(pos: Tensor) -> None:
@@ -75,10 +105,29 @@ def test_average_weights_of_coincident_points_are_zero() -> None:
     assert not average_weights(torch.zeros(2, 4, 3)).any()
 
 
-@pytest.mark.parametrize(("size", "groups"), [(16, 2), (512, 64), (512, 8), (480, 15)])
-def test_grouped_map_is_block_diagonal(size: int, groups: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "groups", "convolve", "blocks"),
+    [
+        (16, 2, False, 1),
+        (16, 2, True, 1),
+        (512, 64, False, 16),
+        (512, 64, True, 32),
+        (512, 8, True, 8),
+        (480, 15, False, 15),
+        (480, 15, True, 15),
+    ],
+)
+def test_grouped_map_is_block_diagonal(size: int, groups: int, convolve: bool, blocks: int) -> None:
     layer = GroupedPointwise(size, size, groups).double()
     x = torch.randn(5, size, dtype=torch.float64)
-    made = GroupedMap.of(layer)
+    made = GroupedMap.of(layer, convolve=convolve)
     torch.testing.assert_close(made(x), layer(x))
-    assert (made.blocks == 1) == (size * size <= 2**16)
+    assert made.blocks == blocks
+
+
+@pytest.mark.parametrize("convolve", [False, True])
+def test_grouped_map_of_several_terms(convolve: bool) -> None:
+    weight = torch.randn(32, 8, 3, 8, dtype=torch.float64)
+    x = torch.randn(5, 3, 256, dtype=torch.float64)
+    expected = torch.einsum("gotc,ntgc->ngo", weight, x.unflatten(2, (32, 8))).flatten(1)
+    torch.testing.assert_close(GroupedMap(weight, None, convolve)(x), expected)

@@ -21,19 +21,20 @@ from mgic_geo.testing import randomize_norms
 # Networks of the same blocks as others: they wait for `make test-slow`.
 SAMPLED = ("resnet20", "mgic_mobilenetv3_small")
 POINTS = list_models(task="points")
+QUICK = [name for name in POINTS if name != "pyramid"]
 IMAGES = [name for name in list_models() if model_data(name) != "clouds"]
 OTHERS = [name for name in list_models() if name not in POINTS and name not in IMAGES]
 
 
 def with_slow(names: list[str]) -> list[Any]:
     return [
-        pytest.param(name, marks=[] if name in (*POINTS, *SAMPLED) else pytest.mark.slow)
+        pytest.param(name, marks=[] if name in (*QUICK, *SAMPLED) else pytest.mark.slow)
         for name in names
     ]
 
 
 every = pytest.mark.parametrize("name", with_slow(list_models()))
-of_points = pytest.mark.parametrize("name", POINTS)
+of_points = pytest.mark.parametrize("name", with_slow(POINTS))
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*torch.jit.*:DeprecationWarning",
     "ignore::torch.jit.TracerWarning",
@@ -54,6 +55,8 @@ def build(name: str) -> tuple[nn.Module, Tensor]:
         side = 32 if getattr(model, "input_size", 224) == 32 else 64
         return randomize_norms(model).eval(), torch.randn(2, 3, side, side)
     options: dict[str, Any] = {"width": 16, "k": 5, "coarsest": 8, "group_size": 4}
+    if name.endswith("pyramid"):
+        options |= {"depth": 1, "num_grids": 2, "hidden": 8}
     if name not in POINTS:
         options = {"point_options": options, "image": "resnet20", "view_size": 16, "num_views": 2}
     model = create_model(name, num_classes=3, **options)
@@ -90,7 +93,11 @@ def test_export(name: str, plain: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [*POINTS, *(pytest.param(n, marks=pytest.mark.slow) for n in [*IMAGES, *OTHERS])]
+    "name",
+    [
+        *with_slow(POINTS),
+        *(pytest.param(n, marks=pytest.mark.slow) for n in [*IMAGES, *OTHERS]),
+    ],
 )
 def test_compile_in_one_graph(name: str) -> None:
     model, x = build(name)

@@ -143,6 +143,7 @@ def test_neighborhoods_give_the_same(groups: int) -> None:
         turned.groups = groups
         torch.testing.assert_close(turned(x, edge_index.flip(0)), layer(x, edge_index))
         torch.testing.assert_close(turned(x, neighborhoods), layer(x, edge_index))
+        torch.testing.assert_close(layer((x, x.clone()), neighborhoods), layer(x, edge_index))
 
 
 def test_works_in_a_sequential_of_pyg() -> None:
@@ -264,6 +265,10 @@ def test_hooks_and_explanations_see_messages() -> None:
     layer.register_message_forward_hook(lambda module, inputs, out: seen.append(out.shape))
     torch.testing.assert_close(layer(x, edge_index), expected)
     assert seen == [(edge_index.size(1), 6)]
+    other = EdgeConv(layer.nn)
+    other.nn.register_forward_hook(lambda module, inputs, out: seen.append(out.shape))
+    other(x, edge_index)
+    assert len(seen) == 2
 
 
 def test_is_pygs_in_name_and_arguments() -> None:

@@ -24,6 +24,7 @@ from scripts.experiments import (
     cifar10,
     coupling,
     image_trials,
+    pyramids,
     recipe,
     table_03,
     table_05,
@@ -58,8 +59,8 @@ def made(run: Any = None, **facts: Any) -> Experiment:
 def clouds(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     path = tmp_path / "clouds.npz"
-    points = rng.normal(size=(4 * CLASSES, 128, 3)).astype(np.float32)
-    label = np.repeat(np.arange(CLASSES), 4)
+    points = rng.normal(size=(5 * CLASSES, 128, 3)).astype(np.float32)
+    label = np.repeat(np.arange(CLASSES), 5)
     np.savez(path, points=points, label=label, classes=MODELNET10_CLASSES)
     return path
 
@@ -310,6 +311,21 @@ def test_rows_of_the_recipe_differ_in_what_they_name() -> None:
     assert [len(names) for names in changed] == [1] * len(configs)
 
 
+def test_pyramid_rows(tmp_path: Path, clouds: Path) -> None:
+    rows = quick(pyramids, tmp_path, "--source", f"modelnet10={clouds}", "all shapes", "*flat")
+    assert {row["row"] for row in rows} == {"MGIC-diffGCN, flat, fold 0"}
+    assert set(pyramids.TIMED) <= {line.name for line in pyramids.LINES}
+    names = {row["metric"] for row in rows}
+    assert {"accuracy", "class_accuracy", *(f"class {c}" for c in MODELNET10_CLASSES)} == names
+    config = pyramids.recipe(Context(made()), pyramids.LINES[0], None)
+    assert (config.fold, config.val_fraction) == (None, 0.0)
+    judged = [pyramids.recipe(Context(made()), line, 0) for line in pyramids.LINES]
+    assert {(c.fold, c.epochs) for c in judged} == {(0, pyramids.EPOCHS)}
+    for config in judged:
+        with torch.device("meta"):
+            create_model(config.model, **config.model_args())
+
+
 def test_every_row_builds_what_it_names() -> None:
     for line in (*table_05.LINES, *table_07.LINES):
         if line.model:
@@ -326,7 +342,7 @@ def test_configs_are_recipes_of_models_that_there_are(path: Path) -> None:
     config = TrainConfig.load(path)
     with torch.device("meta"):
         create_model(config.model, **config.model_args())
-    assert config.data == path.stem
+    assert config.data == path.stem.removesuffix("_pyramid")
     if path.stem == "imagenet":
         whole = _imagenet.recipe(Context(made(), full=True), table_05.LINES[0])
         assert whole.batch_size == 256 == 8 * config.batch_size

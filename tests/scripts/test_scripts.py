@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
@@ -117,7 +118,7 @@ def test_unfinished_run(script: Script, tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_shipped_weights_describe_themselves(script: Script, runs: Path, tmp_path: Path) -> None:
-    folder = script("ship_weights").ship(runs / "all", "tiny", runs / "validated", tmp_path)
+    folder = script("ship_weights").ship(runs / "all", "tiny", runs / "validated", False, tmp_path)
     assert folder == tmp_path / "weights" / "tiny"
     shipped, _ = load_model(folder / "model.safetensors")
     own, _ = load_model(runs / "all")
@@ -127,11 +128,25 @@ def test_shipped_weights_describe_themselves(script: Script, runs: Path, tmp_pat
     result = json.loads((runs / "validated/result.json").read_text())
     figure = 100 * result["validation"]["mean_class_accuracy"]
     assert f"**{figure:.2f} % mean class accuracy**" in card
-    for text in ("--weights tiny", "night stand", "ModelNet-10", "academic research", "commit `"):
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    for text in (
+        digest,
+        "the last of each class by name",
+        "--weights tiny",
+        "night stand",
+        "ModelNet-10",
+        "academic research",
+        "commit `",
+    ):
         assert text in card
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert (config["data"], config["out"]) == ("modelnet10_train.npz", None)
     assert TrainConfig(**{**config, "augment": TrainConfig().augment}).width == 16
+
+
+def test_weights_that_nobody_judged(script: Script, runs: Path, tmp_path: Path) -> None:
+    folder = script("ship_weights").ship(runs / "all", "tiny", None, True, tmp_path)
+    assert "no figure of accuracy yet" in (folder / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -156,7 +171,7 @@ def test_what_is_not_shipped(
 ) -> None:
     program: Any = script("ship_weights")
     monkeypatch.setattr(program, "LIMIT", limit or program.LIMIT)
-    monkeypatch.setattr(program.ship, "__defaults__", (tmp_path,))
+    monkeypatch.setattr(program.ship, "__defaults__", (False, tmp_path))
     options = [] if validated is None else ["--validated", str(runs / validated)]
     assert program.main([str(runs / run), "tiny", *options]) == 1
     assert text in capsys.readouterr().err

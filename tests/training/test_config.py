@@ -44,6 +44,7 @@ def test_yaml_file_gives_the_config_back(
         ({"epochs": 0}, "epochs = 0"),
         ({"batch_size": -1}, "batch_size = -1"),
         ({"val_fraction": 1.0}, "val_fraction = 1.0"),
+        ({"fold": 5}, r"fold = 5: it must be in \[0, 4\]"),
         ({"dropout": -0.1}, "dropout = -0.1"),
         ({"ema": 1.0}, "ema = 1.0"),
         ({"steps_per_epoch": 0}, "steps_per_epoch = 0"),

@@ -80,6 +80,24 @@ def test_validation_part_is_the_last_of_each_class_by_name(npz: Path, tmp_path: 
     assert (len(everything.train), everything.val) == (16, None)
 
 
+def test_a_fold_is_judged_by_what_it_trains_on_least(npz: Path, tmp_path: Path) -> None:
+    config = TrainConfig(data=str(npz), root=str(tmp_path), num_points=64, fold=4, k=6)
+    splits = make_splits(config)
+    assert splits.val is not None
+    # of eight shapes a class the last two by name are held out, and one of them is judged
+    assert (len(splits.train), len(splits.val)) == (12, 2)
+    assert splits.val.label.tolist() == [0, 1]
+
+
+def test_a_fold_of_too_few_shapes(npz: Path, tmp_path: Path) -> None:
+    with np.load(npz) as arrays:
+        few = {name: a if name == "classes" else a[[0, 1, 8, 9]] for name, a in arrays.items()}
+    np.savez(npz, **few)
+    config = TrainConfig(data=str(npz), root=str(tmp_path), num_points=64, fold=0, k=6)
+    with pytest.raises(DataError, match=r"fold 0 of .* is empty: its classes have fewer than 5"):
+        make_splits(config)
+
+
 def test_unknown_data_set() -> None:
     with pytest.raises(DataError, match="no data set 'nothing'"):
         open_dataset("nothing")

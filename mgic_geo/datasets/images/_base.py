@@ -23,14 +23,28 @@ class ImageDataset(Dataset[tuple[Tensor, Any]]):
     Args:
         names: Name of each image.
         classes: Class names.
-        labels: Class of each image; :obj:`None` where each pixel has one.
+        labels: Class of each image, int64 ``[M]``; :obj:`None` where each pixel has one.
         ignore_index: Value of a mask's pixels that belong to no class.
         bad_files: ``(name, reason)`` of every image that was left out.
 
     Attributes:
         kind: ``"classification"`` or ``"segmentation"``.
-        mean: Of each channel, pixels in [0, 1], to normalise by; ImageNet's unless said otherwise.
-        std: Likewise.
+        mean: Mean of each channel, of pixels in [0, 1]; ImageNet's by default.
+        std: Standard deviation of each channel, likewise.
+
+    Example:
+        Each data set of images has this interface, here a folder of them.
+
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.datasets import ImageFolder
+        >>> from mgic_geo.testing import write_tiny_image_tree
+        >>> with TemporaryDirectory() as folder:
+        ...     dataset = ImageFolder(write_tiny_image_tree(folder, images=2))
+        ...     image, label = dataset[0]
+        >>> dataset, dataset.subset([0, 5]).labels
+        (ImageFolder(6 images, 3 classes), tensor([0, 2]))
+        >>> image.shape, image.dtype, label, dataset.kind
+        (torch.Size([3, 16, 16]), torch.uint8, 0, 'classification')
     """
 
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)

@@ -40,13 +40,26 @@ class CamVid(SegmentationFolder):
             ``trainannot``, ...), or the folder of the data set: such a folder or
             ``camvid_<split>.zip`` lies in it, or in its ``raw/``.
         split: ``"train"``, ``"val"`` or ``"test"``; what has no splits is taken as this one.
-        root: As for :class:`SegmentationFolder`, and so the others.
-        strict: See there.
-        check: See there.
-        progress: See there.
+        root: Where the verdict on files is kept, under ``processed/``; :obj:`None` keeps none.
+        strict: Raise at the first file that does not decode.
+        check: Whether to decode every file once now; by default up to 256 MiB are.
+        progress: Whether to show a bar; :obj:`None`: where the error output is a terminal.
 
     Raises:
         DataError: It is not there, or unusable.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> from mgic_geo.datasets import CamVid
+        >>> with TemporaryDirectory() as folder:  # one small image, whose pixels are all sky
+        ...     for kind, mode in (("images", "RGB"), ("labels", "L")):
+        ...         Path(folder, kind).mkdir()
+        ...         Image.new(mode, (48, 36)).save(Path(folder, kind, "0001TP_006690.png"))
+        ...     image, mask = CamVid(folder)[0]
+        >>> image.shape, mask.unique().tolist()
+        (torch.Size([3, 36, 48]), [0])
     """
 
     def __init__(

@@ -62,6 +62,17 @@ class Cifar10(MemoryImages):
 
     Raises:
         DataError: Nothing usable is there; the message says what to put where.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.datasets import Cifar10
+        >>> from mgic_geo.testing import write_tiny_image_tree
+        >>> with TemporaryDirectory() as folder:  # four images that stand in for those of a class
+        ...     red = write_tiny_image_tree(f"{folder}/raw/train", ["red"], size=(32, 32)) / "red"
+        ...     _ = red.rename(red.with_name("frog"))
+        ...     dataset = Cifar10(folder, split="train")
+        >>> dataset.images.shape, dataset.classes[dataset.labels[0]]
+        (torch.Size([4, 3, 32, 32]), 'frog')
     """
 
     mean = (0.4914, 0.4822, 0.4465)
@@ -173,7 +184,32 @@ class Cifar10(MemoryImages):
 class Cifar100(Cifar10):
     """CIFAR-100: 50,000 training and 10,000 test images of 32 x 32 in a hundred classes.
 
-    The classes are the fine ones. Arguments, items and errors are those of :class:`Cifar10`.
+    The classes are the fine ones. Items are ``(image, label)``, as those of :class:`Cifar10`.
+
+    Args:
+        root: Folder of the data set: downloads lie in ``raw/``, decoded images in ``processed/``.
+        split: ``"train"`` or ``"test"``.
+        source: As for :class:`Cifar10`.
+        strict: Raise at the first image that does not decode, instead of leaving it out.
+        force_reload: Read and decode again even if there is a cache.
+        download: Whether to download; ``False`` says what to put where.
+        progress: Whether to show bars; :obj:`None`: where the error output is a terminal.
+        mirrors: Addresses of the archive; by default the official one.
+        md5: Checksum of the downloaded archive; by default the published one.
+
+    Raises:
+        DataError: Nothing usable is there; the message says what to put where.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.datasets import Cifar100
+        >>> from mgic_geo.testing import write_tiny_image_tree
+        >>> with TemporaryDirectory() as folder:  # four images that stand in for those of a class
+        ...     red = write_tiny_image_tree(f"{folder}/raw/train", ["red"], size=(32, 32)) / "red"
+        ...     _ = red.rename(red.with_name("poppy"))
+        ...     dataset = Cifar100(folder, split="train")
+        >>> dataset.images.shape, dataset.classes[dataset.labels[0]]
+        (torch.Size([4, 3, 32, 32]), 'poppy')
     """
 
     mean = (0.5071, 0.4865, 0.4409)

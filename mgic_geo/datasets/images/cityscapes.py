@@ -58,6 +58,25 @@ class Cityscapes(LazyImages):
     Raises:
         DataError: It is not there, an image has no mask or one of another size, a mask holds an
             unknown id, or with ``strict`` a file does not decode.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> from mgic_geo.datasets import Cityscapes
+        >>> with TemporaryDirectory() as folder:  # one small image, all road (id 7)
+        ...     for kind, color, end in (
+        ...         ("leftImg8bit", (90, 90, 90), "leftImg8bit"),
+        ...         ("gtFine", 7, "gtFine_labelIds"),
+        ...     ):
+        ...         city = Path(folder, kind, "val", "lindau")
+        ...         city.mkdir(parents=True)
+        ...         picture = Image.new("RGB" if kind == "leftImg8bit" else "L", (48, 24), color)
+        ...         picture.save(city / f"lindau_000000_000019_{end}.png")
+        ...     dataset = Cityscapes(folder, split="val")
+        ...     image, mask = dataset[0]
+        >>> image.shape, [dataset.classes[label] for label in mask.unique()]
+        (torch.Size([3, 24, 48]), ['road'])
     """
 
     def __init__(

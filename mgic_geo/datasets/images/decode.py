@@ -24,8 +24,25 @@ class UndecodableError(DataError):
 def read_image(file: str | os.PathLike[str]) -> Tensor:
     """Reads an image file, see :func:`decode_image`.
 
+    Args:
+        file: JPEG, PNG, WebP or another format that Pillow reads.
+
+    Returns:
+        uint8 ``[3, H, W]``.
+
     Raises:
         DataError: It cannot be read or decoded; the message names it.
+        ImportError: Pillow is missing.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.datasets.images import read_image
+        >>> from mgic_geo.testing import write_tiny_image_tree
+        >>> with TemporaryDirectory() as folder:
+        ...     tree = write_tiny_image_tree(folder, ["red"], images=1)
+        ...     image = read_image(tree / "red" / "red_0001.png")
+        >>> image.shape, image.dtype
+        (torch.Size([3, 16, 16]), torch.uint8)
     """
     try:
         with open(file, "rb") as opened:
@@ -50,6 +67,16 @@ def decode_image(data: bytes, name: str = "image") -> Tensor:
     Raises:
         DataError: It does not decode.
         ImportError: Pillow is missing.
+
+    Example:
+        >>> import io
+        >>> from PIL import Image
+        >>> from mgic_geo.datasets.images import decode_image
+        >>> file = io.BytesIO()
+        >>> Image.new("L", (4, 2), color=7).save(file, "PNG")
+        >>> image = decode_image(file.getvalue())
+        >>> image.shape, image.unique().tolist()  # grey becomes RGB
+        (torch.Size([3, 2, 4]), [7])
     """
     return torch.from_numpy(_decoded(data, name, _as_rgb)).permute(2, 0, 1).contiguous()
 

@@ -33,6 +33,17 @@ class ImageFolder(LazyImages):
 
     Raises:
         DataError: The source, or with ``strict`` a file, is unusable.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.datasets import ImageFolder
+        >>> from mgic_geo.testing import write_tiny_image_tree
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = write_tiny_image_tree(folder, images=2, splits=["train", "val"])
+        ...     dataset = ImageFolder(folder, split="val")
+        ...     image, label = dataset[0]
+        >>> dataset.names[0], dataset.classes[label], image.shape
+        ('blue/blue_0003', 'blue', torch.Size([3, 16, 16]))
     """
 
     def __init__(

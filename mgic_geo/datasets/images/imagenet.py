@@ -27,6 +27,15 @@ class ImageNet(ImageFolder):
 
     Raises:
         DataError: It is not there; the message says what to put where.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.datasets import ImageNet
+        >>> from mgic_geo.testing import write_tiny_image_tree
+        >>> with TemporaryDirectory() as folder:  # three classes in the same layout
+        ...     tree = write_tiny_image_tree(folder, images=2, splits=["train", "val"])
+        ...     print(ImageNet(tree, split="val"))
+        ImageNet(6 images, 3 classes)
     """
 
     def __init__(

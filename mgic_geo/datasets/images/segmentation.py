@@ -37,6 +37,16 @@ class SegmentationFolder(LazyImages):
     Raises:
         DataError: The source is unusable, an image has no mask or one of another size, a mask
             holds an unknown class, or with ``strict`` a file does not decode.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.datasets import SegmentationFolder
+        >>> from mgic_geo.testing import write_tiny_segmentation_tree
+        >>> with TemporaryDirectory() as folder:
+        ...     dataset = SegmentationFolder(write_tiny_segmentation_tree(folder, images=2))
+        ...     image, mask = dataset[0]
+        >>> image.shape, mask.shape, mask.unique().tolist()  # 255 belongs to no class
+        (torch.Size([3, 24, 32]), torch.Size([24, 32]), [0, 1, 2, 255])
     """
 
     def __init__(

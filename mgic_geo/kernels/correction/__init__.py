@@ -74,6 +74,15 @@ def correction(
 
     Raises:
         ValueError: Shapes, types or devices do not fit.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.kernels import correction
+        >>> fine, delta = torch.randn(6, 8), torch.randn(6, 4)
+        >>> weight = torch.rand(2, 4, 2)  # 2 groups, from 4 channels to 8
+        >>> u, *_ = correction(fine, delta, weight, torch.zeros(8), torch.zeros(8), 1e-5)
+        >>> torch.equal(u, fine)  # a scale of 0 corrects nothing
+        True
     """
     _check(fine, delta, weight, scale, shift)
     groups, out, size = weight.shape

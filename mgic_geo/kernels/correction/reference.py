@@ -11,7 +11,28 @@ from mgic_geo.kernels.pointwise.reference import grouped_pointwise_reference
 def correction_reference(
     fine: Tensor, delta: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What :func:`~mgic_geo.kernels.correction` computes, in plain torch."""
+    """What :func:`~mgic_geo.kernels.correction` computes, in plain torch.
+
+    Args:
+        fine: Features that are corrected, ``[N, C]``.
+        delta: Change of the coarse features, ``[N, C_in]``.
+        weight: Prolongation, ``[groups, C / groups, C_in / groups]``.
+        scale: Scale of the norm, ``[C]``.
+        shift: Its shift, ``[C]``.
+        eps: Added to the variance.
+
+    Returns:
+        The corrected features ``[N, C]``; mean and (biased) variance of the prolonged change,
+        ``[C]``.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.kernels import correction, correction_reference
+        >>> fine, delta, weight = torch.randn(6, 8), torch.randn(6, 4), torch.rand(2, 4, 2)
+        >>> call = fine, delta, weight, torch.ones(8), torch.zeros(8), 1e-5
+        >>> torch.allclose(correction(*call)[0], correction_reference(*call)[0], atol=1e-3)
+        True
+    """
     z = grouped_pointwise_reference(delta, weight)
     mean = z.mean(0)
     var = (z - mean).square().mean(0)

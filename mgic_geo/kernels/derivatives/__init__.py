@@ -45,7 +45,7 @@ def _check_longest(longest: float, pos: Tensor, col: Tensor) -> None:
 
 @operator(derivative_operators_reference, _check)
 def derivative_operators(pos: Tensor, rowptr: Tensor, col: Tensor, fit: str) -> Operators:
-    """The fields of :class:`~mgic_geo.graph.DifferentialOperators`, which has the formulas.
+    """Builds the fields of :class:`~mgic_geo.graph.DifferentialOperators`; see there for formulas.
 
     Args:
         pos: Positions ``[N, D]``.
@@ -61,6 +61,17 @@ def derivative_operators(pos: Tensor, rowptr: Tensor, col: Tensor, fit: str) -> 
         ValueError: Shapes, types or devices do not fit.
         DataError: Positions are not finite, or all of them coincide; the graph is damaged, or
             names other nodes.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.kernels import derivative_operators, group_edges
+        >>> pos = torch.tensor([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0]])
+        >>> graph = group_edges(torch.tensor([[1, 0], [0, 1]]), num_nodes=2)
+        >>> rowptr, col, weight, *transposed = derivative_operators(pos, *graph, "average")
+        >>> rowptr.tolist(), weight.shape
+        ([0, 2, 4], torch.Size([4, 6]))
+        >>> weight[:2, 0].tolist()  # G_x of node 0: the distance cancels
+        [1.0, -1.0]
     """
     _check_graph(pos, rowptr, col, fit)
     if fit == "average" and pos.size(1) == 3 and takes_compiled(pos):

@@ -70,12 +70,12 @@ def diff_conv(
     Args:
         x: Features ``[N, C]``, float32 or float64.
         mix: ``[groups, T + 1, C / groups, C_out / groups]``.
-        rowptr: int32 ``[N + 1]``.
-        col: int32 ``[E]``.
-        weight: ``[E, T]``.
-        rowptr_t: Row pointers of the transposed graph.
-        col_t: Its columns.
-        weight_t: Its weights.
+        rowptr: First edge of each node, int32 ``[N + 1]``.
+        col: Neighbour of each edge, int32 ``[E]``.
+        weight: Weights of the :math:`T` operators, ``[E, T]``.
+        rowptr_t: Row pointers of the transposed graph, int32 ``[N + 1]``.
+        col_t: Its columns, int32 ``[E]``.
+        weight_t: Its weights, ``[E, T]``.
         bias: ``[C_out]``, added to the result. This and the next two are for inference and have no
             gradient.
         relu: Cut the result off at 0.
@@ -87,6 +87,16 @@ def diff_conv(
     Raises:
         ValueError: Shapes, types or devices do not fit.
         DataError: The graph is damaged, or names other nodes.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.graph import differential_operators, knn_graph
+        >>> from mgic_geo.kernels import diff_conv
+        >>> pos = torch.rand(16, 3)
+        >>> operators = differential_operators(pos, knn_graph(pos, k=4))
+        >>> mix = torch.randn(2, 7, 4, 8)  # 2 groups, 7 terms, from 8 channels to 16
+        >>> diff_conv(torch.randn(16, 8), mix, *operators).shape
+        torch.Size([16, 16])
     """
     _check(x, mix, rowptr, col, weight, bias=bias, residual=residual)
     groups, _, size, out = mix.shape

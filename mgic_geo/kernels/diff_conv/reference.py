@@ -22,6 +22,16 @@ def derive(x: Tensor, rowptr: Tensor, col: Tensor, weight: Tensor) -> Tensor:
 
     Returns:
         ``[N, T + 1, C]``
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.kernels import derive
+        >>> x = torch.tensor([[1.0], [4.0]])
+        >>> rowptr = torch.tensor([0, 2, 2], dtype=torch.int32)  # node 0 has two edges, node 1 none
+        >>> col = torch.tensor([1, 0], dtype=torch.int32)
+        >>> weight = torch.tensor([[1.0], [-1.0]])  # one operator, the difference x_1 - x_0
+        >>> derive(x, rowptr, col, weight).squeeze(-1).tolist()
+        [[1.0, 3.0], [4.0, 0.0]]
     """
     target = row_of_entries(rowptr, col.size(0))
     neighbors = x[col.long()]
@@ -45,7 +55,34 @@ def diff_conv_reference(
     relu: bool = False,
     residual: Tensor | None = None,
 ) -> Tensor:
-    """What :func:`~mgic_geo.kernels.diff_conv` computes; the transposed graph is not needed."""
+    """What :func:`~mgic_geo.kernels.diff_conv` computes, in plain torch.
+
+    Args:
+        x: Features ``[N, C]``.
+        mix: ``[groups, T + 1, C / groups, C_out / groups]``.
+        rowptr: First edge of each node, int32 ``[N + 1]``.
+        col: Neighbour of each edge, int32 ``[E]``.
+        weight: Weights of the operators, ``[E, T]``.
+        rowptr_t: Not used: autograd transposes by itself.
+        col_t: Not used.
+        weight_t: Not used.
+        bias: ``[C_out]``, added to the result.
+        relu: Cut the result off at 0.
+        residual: ``[N, C_out]``, added last.
+
+    Returns:
+        ``[N, C_out]``
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.graph import differential_operators, knn_graph
+        >>> from mgic_geo.kernels import diff_conv, diff_conv_reference
+        >>> pos, x, mix = torch.rand(16, 3), torch.randn(16, 8), torch.randn(2, 7, 4, 4)
+        >>> operators = differential_operators(pos, knn_graph(pos, k=4))
+        >>> expected = diff_conv_reference(x, mix, *operators)
+        >>> torch.allclose(diff_conv(x, mix, *operators), expected, atol=1e-4)
+        True
+    """
     y = mix_terms(derive(x, rowptr, col, weight), mix)
     if bias is not None:
         y = y + bias

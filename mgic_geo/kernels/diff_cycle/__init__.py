@@ -99,20 +99,39 @@ def diff_cycle(
     Args:
         x: Features :math:`x_0`, ``[N, C]``.
         parameters: Grid by grid, the finest first: ``mix``, scale and shift of the relaxation; then
-            but for the coarsest grid the weights of :math:`R_j` and :math:`P_j` and scale and shift
-            of :math:`N_j`.
-        rowptr: The graph and its transpose, as in :func:`mgic_geo.kernels.diff_conv`.
-        col: See there.
-        weight: See there.
-        rowptr_t: See there.
-        col_t: See there.
-        weight_t: See there.
+            the weights of :math:`R_j` and :math:`P_j`, and scale and shift of :math:`N_j`. The
+            coarsest grid has only the first three. ``mix`` is ``[groups, 7, c_j / groups, c_j /
+            groups]``, the others are as in :func:`mgic_geo.kernels.correction`.
+        rowptr: First edge of each node, int32 ``[N + 1]``.
+        col: Neighbour of each edge, int32 ``[E]``.
+        weight: Weights of the six operators, ``[E, 6]``.
+        rowptr_t: Row pointers of the transposed graph, int32 ``[N + 1]``.
+        col_t: Its columns, int32 ``[E]``.
+        weight_t: Its weights, ``[E, 6]``.
         eps: Added to each variance.
 
     Returns:
         :math:`y_0` ``[N, C]``; mean and (biased) variance of each norm's input in the order of the
-        computation, from the coarsest grid on; and what the backward pass wants to see again. Only
-        the first has a gradient.
+        computation, from the coarsest grid on; and what the backward pass reads again. Only
+        :math:`y_0` has a gradient.
+
+    Raises:
+        ValueError: Shapes, types or devices do not fit.
+        DataError: The graph is damaged, or names other nodes.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.graph import differential_operators, knn_graph
+        >>> from mgic_geo.kernels import diff_cycle
+        >>> pos = torch.rand(16, 3)
+        >>> operators = differential_operators(pos, knn_graph(pos, k=4))
+        >>> fine = [torch.randn(2, 7, 4, 4), torch.ones(8), torch.zeros(8)]  # mix, scale, shift
+        >>> transfer = [torch.rand(2, 2, 4), torch.rand(2, 4, 2), torch.ones(8), torch.zeros(8)]
+        >>> coarse = [torch.randn(1, 7, 4, 4), torch.ones(4), torch.zeros(4)]
+        >>> parameters = fine + transfer + coarse
+        >>> y, statistics, _ = diff_cycle(torch.randn(16, 8), parameters, *operators, 1e-5)
+        >>> y.shape, len(statistics)  # three norms: two relaxations, one prolongation
+        (torch.Size([16, 8]), 6)
     """
     _check(x, parameters, rowptr, col, weight)
     if not has_diff_cycle(x, parameters):

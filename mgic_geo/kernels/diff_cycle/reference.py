@@ -24,7 +24,31 @@ def diff_cycle_reference(
     weight: Tensor,
     eps: float,
 ) -> tuple[Tensor, list[Tensor]]:
-    """What :func:`~mgic_geo.kernels.diff_cycle` computes: the result, and means and variances."""
+    """What :func:`~mgic_geo.kernels.diff_cycle` computes, in plain torch.
+
+    Args:
+        x: Features ``[N, C]``.
+        parameters: Those of :func:`~mgic_geo.kernels.diff_cycle`, grid by grid.
+        rowptr: First edge of each node, int32 ``[N + 1]``.
+        col: Neighbour of each edge, int32 ``[E]``.
+        weight: Weights of the six operators, ``[E, 6]``.
+        eps: Added to each variance.
+
+    Returns:
+        The result ``[N, C]``; mean and (biased) variance of each norm's input, from the coarsest
+        grid on.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.graph import differential_operators, knn_graph
+        >>> from mgic_geo.kernels import diff_cycle_reference
+        >>> pos, x = torch.rand(16, 3), torch.randn(16, 4)
+        >>> graph = differential_operators(pos, knn_graph(pos, k=4))[:3]
+        >>> parameters = [torch.randn(1, 7, 4, 4), torch.zeros(4), torch.zeros(4)]
+        >>> y, _ = diff_cycle_reference(x, parameters, *graph, 1e-5)
+        >>> torch.equal(y, x)  # norms of scale 0 leave the skip connection
+        True
+    """
     grids = by_grid(parameters)
     features = [x]
     for grid in grids[:-1]:

@@ -49,6 +49,13 @@ def group_edges(edge_index: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: ``edge_index`` has another shape, or holds no integers.
         DataError: An edge names a node that does not exist.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.kernels import group_edges
+        >>> rowptr, col = group_edges(torch.tensor([[1, 2, 0], [2, 0, 2]]), num_nodes=3)
+        >>> rowptr.tolist(), col.tolist()  # node 0 has 2, node 1 none, node 2 has 1 and 0
+        ([0, 1, 1, 3], [2, 1, 0])
     """
     _check_shape(edge_index)
     if reads_indices(edge_index):

@@ -45,6 +45,14 @@ def neighbor_max(x: Tensor, rowptr: Tensor, col: Tensor) -> tuple[Tensor, Tensor
     Raises:
         ValueError: Shapes, types or devices do not fit.
         DataError: The graph is damaged, or names other nodes.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.kernels import group_edges, neighbor_max
+        >>> graph = group_edges(torch.tensor([[1, 2, 0], [0, 0, 2]]), num_nodes=3)
+        >>> best, who = neighbor_max(torch.tensor([[1.0], [5.0], [3.0]]), *graph)
+        >>> best.flatten().tolist(), who.flatten().tolist()
+        ([5.0, 0.0, 1.0], [1, -1, 0])
     """
     _check(x, rowptr, col)
     backend = backend_for(x)

@@ -39,7 +39,19 @@ _FLOATS = (torch.float32, torch.float64)
 
 
 def available_backends(device: str | torch.device = "cpu") -> list[str]:
-    """The ``backend`` names that work here, best first for static points."""
+    """The ``backend`` names that work here, best first for static points.
+
+    Args:
+        device: Where the points lie.
+
+    Returns:
+        The names.
+
+    Example:
+        >>> from mgic_geo.graph import available_backends
+        >>> available_backends()[-1]  # all distances in chunks: it needs torch alone
+        'dense'
+    """
     kind = torch.device(device).type
     return [name for name in backends.SEARCHES if _is_usable(name, kind)]
 
@@ -133,6 +145,15 @@ def neighbor_table(
     Raises:
         ValueError: An argument makes no sense.
         DataError: A cloud has too few points for ``k``, or a coordinate is not finite.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.kernels import neighbor_table
+        >>> x = torch.tensor([[0.0], [1.0], [5.0]])
+        >>> neighbor_table(x, x, k=2, own=True).tolist()
+        [[1, 2], [0, 2], [1, 0]]
+        >>> neighbor_table(x, x, k=2, own=True, radius=2.0).tolist()
+        [[1, -1], [0, -1], [-1, -1]]
     """
     ptr_x, ptr_y, search = _check(
         x, y, k, batch_x, batch_y, clouds, radius, own, cosine, workers, backend
@@ -191,7 +212,9 @@ def farthest_points(
     counts: Tensor | None = None,
     first: Tensor | None = None,
 ) -> Tensor:
-    """Points picked one by one, each the farthest from those before; in double precision.
+    """Farthest point sampling: each point is the farthest from those picked before it.
+
+    Distances are in double precision.
 
     Args:
         pos: Points ``[N, D]``.
@@ -207,6 +230,14 @@ def farthest_points(
     Raises:
         ValueError: ``counts`` or ``first`` are not one for each cloud.
         DataError: A cloud has fewer points than asked for, or coordinates are not finite.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.kernels import farthest_points
+        >>> pos = torch.tensor([[0.0, 0.0], [0.1, 0.0], [1.0, 0.0], [0.9, 0.0]])
+        >>> picked = farthest_points(pos, num_points=2, seed=0)
+        >>> bool((pos[picked[0]] - pos[picked[1]]).norm() > 0.8)  # one of each pair
+        True
     """
     sizes, start = _check_farthest(pos, num_points, seed, batch, counts, first)
     if not reads_indices(pos):

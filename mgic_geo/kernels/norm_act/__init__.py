@@ -67,6 +67,16 @@ def norm_act(
 
     Raises:
         ValueError: Shapes, types or devices do not fit.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.kernels import norm_act
+        >>> y = torch.randn(6, 8)
+        >>> scale, shift = torch.ones(8), torch.zeros(8)
+        >>> z, mean, var = norm_act(y, scale, shift, None, 1e-5, False)
+        >>> expected = torch.nn.functional.batch_norm(y, None, None, scale, shift, training=True)
+        >>> torch.allclose(z, expected, atol=1e-5), torch.allclose(mean, y.mean(0), atol=1e-6)
+        (True, True)
     """
     _check(y, weight, bias, residual)
     if has_norm_act(y) and y.size(0):

@@ -75,6 +75,14 @@ def grouped_pointwise(
 
     Raises:
         ValueError: Shapes, types or devices do not fit.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.kernels import grouped_pointwise
+        >>> x, weight = torch.randn(5, 8), torch.randn(2, 6, 4)  # 2 groups, from 8 channels to 12
+        >>> y = grouped_pointwise(x, weight)
+        >>> torch.allclose(y, x @ torch.block_diag(*weight).T, atol=1e-5)
+        True
     """
     groups, out, size = weight.shape
     _check(x, weight, bias, residual)

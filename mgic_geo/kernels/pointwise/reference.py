@@ -9,7 +9,24 @@ from torch import Tensor
 def grouped_pointwise_reference(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, residual: Tensor | None = None
 ) -> Tensor:
-    """What :func:`~mgic_geo.kernels.grouped_pointwise` computes; any number of leading axes."""
+    """What :func:`~mgic_geo.kernels.grouped_pointwise` computes, in plain torch.
+
+    Args:
+        x: Features ``[*, C]``, with any number of leading axes.
+        weight: ``[groups, C_out / groups, C / groups]``.
+        bias: ``[C_out]``.
+        residual: ``[*, C_out]``.
+
+    Returns:
+        ``[*, C_out]``
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.kernels import grouped_pointwise_reference
+        >>> weight = torch.tensor([[[1.0, 1.0]], [[1.0, -1.0]]])  # 2 groups, from 4 channels to 2
+        >>> grouped_pointwise_reference(torch.tensor([1.0, 2.0, 3.0, 4.0]), weight).tolist()
+        [3.0, -1.0]
+    """
     groups, _, size = weight.shape
     if groups == 1:
         y = torch.nn.functional.linear(x, weight[0])

@@ -47,6 +47,10 @@ class DiffGCNConv(nn.Module):
           :math:`(N, d)` and ``edge_index`` :math:`(2, E)`
         - **output:** node features :math:`(N, F_{out})`
 
+    Raises:
+        ValueError: A channel number is no multiple of ``groups``, or ``terms`` or ``fit`` has
+            another name; in a call, ``edge_index`` is missing beside positions.
+
     Example:
         >>> import torch
         >>> from mgic_geo.graph import knn_graph

@@ -34,6 +34,16 @@ class DynamicEdgeConv(EdgeConv):
           of sources and targets, :math:`((N_s, F_{in}), (N_t, F_{in}))` and
           :math:`((N_s), (N_t))`
         - **output:** node features :math:`(N_t, F_{out})`
+
+    Raises:
+        ValueError: The features have a batch axis, ``[B, n, F]``, or see :class:`EdgeConv`.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn import DynamicEdgeConv
+        >>> layer = DynamicEdgeConv([2 * 3, 16], k=8)
+        >>> layer(torch.rand(40, 3), batch=torch.tensor([0, 1]).repeat_interleave(20)).shape
+        torch.Size([40, 16])
     """
 
     def __init__(

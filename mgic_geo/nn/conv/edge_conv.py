@@ -46,6 +46,10 @@ class EdgeConv(MessagePassing):
           :class:`~mgic_geo.graph.Neighborhoods`
         - **output:** node features :math:`(N_t, F_{out})`
 
+    Raises:
+        ValueError: ``aggr`` is another name, the widths do not fit, or ``groups`` are given beside
+            a module; in a call, the graph has another number of nodes.
+
     Example:
         >>> import torch
         >>> from mgic_geo.graph import knn_graph
@@ -107,13 +111,14 @@ class EdgeConv(MessagePassing):
     def _without_messages(self, x: Any, edge_index: Any) -> Any:
         """The result for a linear network and the maximum; None where there is more to do."""
         graph = edge_index
-        if not isinstance(graph, Neighborhoods):
-            if not isinstance(graph, Tensor) or graph.layout != torch.strided:
-                return None
-            if isinstance(x, tuple) and x[0] is x[1]:
-                x = x[0]
-            if not isinstance(x, Tensor) or x.dim() != 2:
-                return None
+        if isinstance(x, tuple) and x[0] is x[1]:
+            x = x[0]
+        if not isinstance(x, Tensor) or x.dim() != 2:
+            return None
+        if not isinstance(graph, Neighborhoods) and (
+            not isinstance(graph, Tensor) or graph.layout != torch.strided
+        ):
+            return None
         layer = linear_map(self.nn)
         if layer is None or self.aggr != "max" or self.node_dim != -2 or self._is_watched():
             return None
@@ -134,7 +139,10 @@ class EdgeConv(MessagePassing):
             self._message_forward_pre_hooks, self._message_forward_hooks,
             self._aggregate_forward_pre_hooks, self._aggregate_forward_hooks,
         )  # fmt: skip
-        return bool(self.explain) or any(hooks)
+        inside = (hook for part in self.nn.modules() for hook in (
+            part._forward_pre_hooks, part._forward_hooks
+        ))  # fmt: skip
+        return bool(self.explain) or any(hooks) or any(inside)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(nn={self.nn})"

@@ -21,8 +21,8 @@ class LinearEdgeConv(nn.Module):
             = (W_1 - W_2) x_i + \max_{j \in N(i)} W_2 x_j
 
     From `"Dynamic Graph CNN for Learning on Point Clouds" <https://arxiv.org/abs/1801.07829>`_.
-    What the models of the registry use. ``EdgeConv([2 * in_channels, out_channels], groups=...)``
-    computes the same with the same weights, and is a ``MessagePassing`` of PyG, whose import takes
+    The models of the registry use it. ``EdgeConv([2 * in_channels, out_channels], groups=...)``
+    computes the same with the same weights, but is a ``MessagePassing`` of PyG, whose import takes
     longer than a prediction.
 
     Args:
@@ -36,6 +36,21 @@ class LinearEdgeConv(nn.Module):
         - **input:** node features :math:`(N, F_{in})` and ``edge_index`` :math:`(2, E)`, or the
           graph's :class:`~mgic_geo.graph.Neighborhoods`
         - **output:** node features :math:`(N, F_{out})`; 0 for nodes without neighbours
+
+    Raises:
+        ValueError: A channel number is no multiple of ``groups``; in a call, the graph has another
+            number of nodes.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.graph import knn_graph
+        >>> from mgic_geo.nn import EdgeConv, LinearEdgeConv
+        >>> pos = torch.rand(32, 3)
+        >>> edge_index = knn_graph(pos, k=8)
+        >>> layer, same = LinearEdgeConv(3, 16), EdgeConv([6, 16])
+        >>> _ = same.load_state_dict(layer.state_dict())
+        >>> torch.allclose(layer(pos, edge_index), same(pos, edge_index), atol=1e-5)
+        True
     """
 
     def __init__(

@@ -29,7 +29,8 @@ def make_act(act: str) -> nn.Module:
 class ConvNormAct(nn.Module):
     r"""A convolution, a norm and an activation, :math:`\sigma(N(K x) + r)`.
 
-    The padding keeps the size, up to the stride: :math:`\lceil H / s \rceil` for odd kernels.
+    The padding keeps the size, up to the stride. The residual :math:`r` is an optional second
+    argument of the call. The convolution has a bias only where there is no norm.
 
     Args:
         in_channels: Input channels, a multiple of ``groups``.
@@ -40,6 +41,23 @@ class ConvNormAct(nn.Module):
         act: ``"relu"``, ``"relu6"``, ``"hardswish"`` or ``"none"``.
         norm: As in :class:`~mgic_geo.nn.MGIC`.
         dilation: Distance of the filter's taps.
+
+    Shapes:
+        - **input:** :math:`(B, C_{in}, H, W)`
+        - **output:** :math:`(B, C_{out}, \lceil H / s \rceil, \lceil W / s \rceil)` with stride
+          :math:`s`
+
+    Raises:
+        ValueError: A channel number is no multiple of ``groups``, or ``act`` is another name.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn.vision import ConvNormAct
+        >>> ConvNormAct(3, 16, stride=2, act="hardswish")(torch.randn(1, 3, 8, 8)).shape
+        torch.Size([1, 16, 4, 4])
+        >>> depthwise = ConvNormAct(16, 16, 5, groups=16, act="none")
+        >>> depthwise.conv.weight.shape
+        torch.Size([16, 1, 5, 5])
     """
 
     def __init__(

@@ -34,6 +34,23 @@ class GhostModule(nn.Module):
         cheap_kernel: Size of the depthwise filters :math:`D`.
         act: As in :class:`ConvNormAct`.
         norm: As in :class:`~mgic_geo.nn.MGIC`.
+
+    Shapes:
+        - **input:** :math:`(B, C_{in}, H, W)`
+        - **output:** :math:`(B, C_{out}, \lceil H / s \rceil, \lceil W / s \rceil)` with stride
+          :math:`s`
+
+    Raises:
+        ValueError: ``ratio`` is below 2, or a channel number is no multiple of ``groups``.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn.vision import GhostModule
+        >>> module = GhostModule(16, 32)
+        >>> module(torch.randn(1, 16, 8, 8)).shape
+        torch.Size([1, 32, 8, 8])
+        >>> module.primary.conv.weight.numel(), module.cheap.conv.weight.numel()  # 16*16 and 9*16
+        (256, 144)
     """
 
     def __init__(
@@ -73,16 +90,32 @@ class GhostModule(nn.Module):
 
 
 class GhostBasicBlock(nn.Module):
-    r"""The two 3x3 convolutions of a small ResNet's block as Ghost modules.
+    r"""The block of small ResNets on Ghost modules, :math:`\sigma(S x + G_2 G_1 x)`, all 3x3.
 
     Args:
         in_channels: Input channels.
         out_channels: Output channels.
-        stride: Stride of the first.
-        groups: Groups of both.
-        shortcut: Map of the input; the identity by default, where nothing changes.
+        stride: Stride of :math:`G_1`.
+        groups: Groups of both modules.
+        shortcut: :math:`S`; the identity by default, where nothing changes.
         ratio: As in :class:`GhostModule`.
         norm: As in :class:`~mgic_geo.nn.MGIC`.
+
+    Shapes:
+        - **input:** :math:`(B, C_{in}, H, W)`
+        - **output:** :math:`(B, C_{out}, \lceil H / s \rceil, \lceil W / s \rceil)` with stride
+          :math:`s`
+
+    Raises:
+        ValueError: Channels or resolution change and there is no ``shortcut``.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn import DepthwiseShortcut
+        >>> from mgic_geo.nn.vision import GhostBasicBlock
+        >>> block = GhostBasicBlock(16, 32, stride=2, shortcut=DepthwiseShortcut(16, 32, stride=2))
+        >>> block(torch.randn(1, 16, 8, 8)).shape
+        torch.Size([1, 32, 4, 4])
     """
 
     def __init__(
@@ -113,7 +146,12 @@ class GhostBasicBlock(nn.Module):
 
 
 class GhostBottleneck(nn.Module):
-    r"""Ghost modules to wide channels and back, a depthwise stride and squeeze-excite between.
+    r"""Ghost modules to wide channels and back, :math:`S x + G_2\, a(D\, G_1 x)`.
+
+    Between the modules stand a depthwise convolution :math:`D`, where the stride is not 1, and an
+    optional :class:`SqueezeExcite` :math:`a`. :math:`S` is the identity, or a depthwise and a 1x1
+    convolution where channels or resolution change. From `"GhostNet: More Features from Cheap
+    Operations" <https://arxiv.org/abs/1911.11907>`_.
 
     Args:
         in_channels: Input channels.
@@ -125,6 +163,18 @@ class GhostBottleneck(nn.Module):
         squeezed: Channels inside the squeeze-excite; 0 for none.
         act: Activation, as in :class:`ConvNormAct`.
         norm: As in :class:`~mgic_geo.nn.MGIC`.
+
+    Shapes:
+        - **input:** :math:`(B, C_{in}, H, W)`
+        - **output:** :math:`(B, C_{out}, \lceil H / s \rceil, \lceil W / s \rceil)` with stride
+          :math:`s`
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn.vision import GhostBottleneck
+        >>> block = GhostBottleneck(16, 24, hidden_channels=48, stride=2, squeezed=12)
+        >>> block(torch.randn(1, 16, 8, 8)).shape
+        torch.Size([1, 24, 4, 4])
     """
 
     def __init__(

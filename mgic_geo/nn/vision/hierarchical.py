@@ -21,14 +21,27 @@ class HierarchicalConv2d(nn.Module):
         K x = K_0 x_0 + P_0 \left( K_1 x_1 + P_1 \left( \ldots + P_{n-1} K_n x_n \right) \right),
         \qquad x_0 = x, \quad x_{j+1} = R_j x_j
 
-    The grids work side by side where an MGIC block takes them in turn: a linear map, with the
-    parameters and work of :class:`~mgic_geo.hierarchy.ChannelHierarchy` for one convolution a grid,
-    that stands where a dense convolution did, ahead of one norm and one activation.
+    The grids work side by side; an MGIC block takes them in turn. :math:`K` is linear and replaces
+    a dense convolution ahead of one norm and one activation. Its parameters and work are those that
+    :class:`~mgic_geo.hierarchy.ChannelHierarchy` counts for one convolution a grid.
 
     Args:
         channels: Input and output channels.
         group_size: Group size :math:`s_g`.
         coarsest: Largest width :math:`s_c` of the coarsest, dense grid.
+
+    Shapes:
+        - **input:** :math:`(B, C, H, W)`
+        - **output:** :math:`(B, C, H, W)`
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn.vision import HierarchicalConv2d
+        >>> conv = HierarchicalConv2d(64, group_size=8)
+        >>> conv(torch.randn(1, 64, 4, 4)).shape
+        torch.Size([1, 64, 4, 4])
+        >>> sum(p.numel() for p in conv.parameters()) == conv.hierarchy.parameters(9, norm=0)
+        True
     """
 
     def __init__(self, channels: int, group_size: int = 8, coarsest: int = 16) -> None:
@@ -70,13 +83,27 @@ class HierarchicalConv2d(nn.Module):
 
 
 class HierarchicalBlock(nn.Module):
-    r"""The block of small ResNets on them, :math:`\sigma(x + N K_2\, \sigma(N K_1 x))`.
+    r"""The block of small ResNets, :math:`\sigma(x + N K_2\, \sigma(N K_1 x))`.
+
+    Both :math:`K_1` and :math:`K_2` are a :class:`HierarchicalConv2d`.
 
     Args:
-        channels: Input and output channels.
+        channels: Channels of both convolutions.
         group_size: As in :class:`HierarchicalConv2d`.
         coarsest: As in :class:`HierarchicalConv2d`.
-        shortcut: A light map first, where channels or resolution change.
+        shortcut: A light map that comes first, where channels or resolution change.
+
+    Shapes:
+        - **input:** :math:`(B, C, H, W)`, or what ``shortcut`` takes
+        - **output:** :math:`(B, C, H, W)`
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn import DepthwiseShortcut
+        >>> from mgic_geo.nn.vision import HierarchicalBlock
+        >>> block = HierarchicalBlock(64, shortcut=DepthwiseShortcut(32, 64, stride=2))
+        >>> block(torch.randn(1, 32, 8, 8)).shape
+        torch.Size([1, 64, 4, 4])
     """
 
     def __init__(

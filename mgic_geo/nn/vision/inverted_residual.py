@@ -31,6 +31,20 @@ class InvertedResidual(nn.Module):
         norm: As in :class:`~mgic_geo.nn.MGIC`.
         dilation: Distance of the depthwise filter's taps.
         squeeze_groups: Groups of the squeeze-excite, if not ``groups``.
+
+    Shapes:
+        - **input:** :math:`(B, C_{in}, H, W)`
+        - **output:** :math:`(B, C_{out}, \lceil H / s \rceil, \lceil W / s \rceil)` with stride
+          :math:`s`
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn.vision import InvertedResidual
+        >>> block = InvertedResidual(16, 24, 64, kernel_size=5, stride=2, squeezed=16)
+        >>> block(torch.randn(1, 16, 8, 8)).shape
+        torch.Size([1, 24, 4, 4])
+        >>> block.residual  # channels and resolution change: nothing is added
+        False
     """
 
     def __init__(

@@ -13,12 +13,29 @@ from mgic_geo.nn.vision.conv import ConvNormAct
 
 
 class PadShortcut(nn.Module):
-    """Takes every ``stride``-th pixel and fills up with channels of zeros: no parameters.
+    r"""Takes every ``stride``-th pixel and adds channels of zeros; it has no parameters.
+
+    Option A of `"Deep Residual Learning for Image Recognition" <https://arxiv.org/abs/1512.03385>`_.
 
     Args:
         in_channels: Input channels.
         out_channels: Output channels, at least as many.
         stride: Stride in both directions.
+
+    Shapes:
+        - **input:** :math:`(B, C_{in}, H, W)`
+        - **output:** :math:`(B, C_{out}, \lceil H / s \rceil, \lceil W / s \rceil)` with stride
+          :math:`s`
+
+    Raises:
+        ValueError: ``out_channels`` is below ``in_channels``.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn.vision import PadShortcut
+        >>> y = PadShortcut(2, 4, stride=2)(torch.ones(1, 2, 4, 4))
+        >>> y.shape, y[0, :, 0, 0].tolist()  # zeros on both sides
+        (torch.Size([1, 4, 2, 2]), [0.0, 1.0, 1.0, 0.0])
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
@@ -89,7 +106,24 @@ class BasicBlock(_Residual):
         norm: As in :class:`~mgic_geo.nn.MGIC`.
         convs: Number of convolutions. One, :math:`\sigma(S x + N K x)`, is enough for a relaxation:
             a cycle through the grids applies several one after the other.
-        act_first: Adds behind the last activation, :math:`S x + \sigma(\ldots)`, instead of ahead.
+        act_first: Add after the last activation, :math:`S x + \sigma(\ldots)`, not before it.
+
+    Shapes:
+        - **input:** :math:`(B, C_{in}, H, W)`
+        - **output:** :math:`(B, C_{out}, \lceil H / s \rceil, \lceil W / s \rceil)` with stride
+          :math:`s`
+
+    Raises:
+        ValueError: Channels or resolution change and there is no ``shortcut``, or ``convs`` is
+            below 1.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn import MGIC
+        >>> from mgic_geo.nn.vision import BasicBlock
+        >>> layer = MGIC(lambda c, g: BasicBlock(c, c, groups=g), 64, channel_axis=1)
+        >>> layer(torch.randn(1, 64, 4, 4)).shape
+        torch.Size([1, 64, 4, 4])
     """
 
     def __init__(
@@ -128,8 +162,25 @@ class Bottleneck(_Residual):
         stride: Stride of the 3x3 convolution.
         groups: Groups of all three.
         shortcut: :math:`S`; the identity by default, where nothing changes.
-        expansion: ``out_channels`` over the channels of the 3x3 convolution.
+        expansion: The 3x3 convolution has ``out_channels / expansion`` channels.
         norm: As in :class:`~mgic_geo.nn.MGIC`.
+
+    Shapes:
+        - **input:** :math:`(B, C_{in}, H, W)`
+        - **output:** :math:`(B, C_{out}, \lceil H / s \rceil, \lceil W / s \rceil)` with stride
+          :math:`s`
+
+    Raises:
+        ValueError: ``out_channels`` is no multiple of ``expansion``, or channels or resolution
+            change and there is no ``shortcut``.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn.vision import Bottleneck
+        >>> Bottleneck(64, 64, groups=4)(torch.randn(1, 64, 4, 4)).shape
+        torch.Size([1, 64, 4, 4])
+        >>> [conv.conv.kernel_size for conv in Bottleneck(64, 64).convs]
+        [(1, 1), (3, 3), (1, 1)]
     """
 
     def __init__(

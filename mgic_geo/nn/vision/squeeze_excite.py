@@ -13,11 +13,28 @@ class SqueezeExcite(nn.Module):
     r"""Scales the channels by their means, :math:`x \cdot h(W_2\, \sigma(W_1 \bar x))`.
 
     :math:`h` is the hard sigmoid, :math:`\sigma` the ReLU, :math:`\bar x` the mean over the pixels.
+    From `"Squeeze-and-Excitation Networks" <https://arxiv.org/abs/1709.01507>`_, with the hard
+    sigmoid of MobileNetV3.
 
     Args:
         channels: Channels, a multiple of ``groups``.
         squeezed: Channels between the two maps, a multiple of ``groups``.
         groups: Groups of both maps.
+
+    Shapes:
+        - **input:** :math:`(B, C, H, W)`
+        - **output:** :math:`(B, C, H, W)`
+
+    Raises:
+        ValueError: A channel number is no multiple of ``groups``.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.nn.vision import SqueezeExcite
+        >>> x = torch.rand(1, 16, 4, 4)
+        >>> y = SqueezeExcite(16, squeezed=4)(x)
+        >>> y.shape, bool((y <= x).all())  # each channel is scaled by a number from 0 to 1
+        (torch.Size([1, 16, 4, 4]), True)
     """
 
     def __init__(self, channels: int, squeezed: int, groups: int = 1) -> None:

@@ -27,7 +27,12 @@ class Augmented(Dataset[tuple[Tensor, Any]]):
         transform: Gives the new image and target; all its draws must come from the generator.
         seed: At least 0; decides everything.
 
+    Raises:
+        DataError: ``seed``, or in :meth:`set_epoch` the epoch, is negative.
+
     Example:
+        >>> import torch
+        >>> from mgic_geo.transforms.images import Augmented
         >>> pixels = [(torch.zeros(3, 8, 8), 0), (torch.zeros(3, 8, 8), 1)]
         >>> noise = lambda image, target, generator: (
         ...     image + torch.rand(image.shape, generator=generator), target)
@@ -70,7 +75,26 @@ class Augmented(Dataset[tuple[Tensor, Any]]):
 
 
 def item_generator(seed: int, epoch: int, index: int) -> torch.Generator:
-    """A CPU generator that follows from three non-negative numbers, and from nothing else."""
+    """A generator that follows from three numbers, and from nothing else.
+
+    Args:
+        seed: Of the run, at least 0.
+        epoch: Counted from 0.
+        index: Number of the item in the data set.
+
+    Returns:
+        A generator on the CPU.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.transforms.images import item_generator
+        >>> first, again, next_epoch = (
+        ...     torch.rand(1, generator=item_generator(seed=0, epoch=epoch, index=7))
+        ...     for epoch in (0, 0, 1)
+        ... )
+        >>> bool(first == again), bool(first == next_epoch)
+        (True, False)
+    """
     state = np.random.SeedSequence((seed, epoch, index)).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]) >> 1)
 
@@ -84,6 +108,15 @@ def seed_worker(worker_id: int) -> None:
 
     Args:
         worker_id: Number of the worker, already part of torch's seed.
+
+    Example:
+        >>> import torch
+        >>> from torch.utils.data import DataLoader
+        >>> from mgic_geo.transforms.images import seed_worker
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> loader = DataLoader(  # with num_workers=2 two processes would call it
+        ...     range(8), batch_size=4, worker_init_fn=seed_worker, generator=generator
+        ... )
     """
     seed = torch.initial_seed() % 2**32
     random.seed(seed)

@@ -30,14 +30,23 @@ def color_jitter(
         images: ``[B, 3, H, W]``, or one image ``[3, H, W]``.
         generator: Source of all draws, made on its device.
         brightness: Largest change of the factor; 0 is off.
-        contrast: Likewise.
-        saturation: Likewise.
+        contrast: As for ``brightness``.
+        saturation: As for ``brightness``.
 
     Returns:
-        New images, of the same shape and type, in the same range.
+        New images ``[B, 3, H, W]`` or ``[3, H, W]``, of the same type, in the same range.
 
     Raises:
         DataError: A negative option, or images without three channels.
+
+    Example:
+        >>> import torch
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> from mgic_geo.transforms.images import color_jitter
+        >>> images = torch.full((4, 3, 8, 8), 0.5)
+        >>> changed = color_jitter(images, generator, brightness=0.4)
+        >>> bool(((changed >= 0.3) & (changed <= 0.7)).all())  # factors from 0.6 to 1.4
+        True
     """
     batch = as_batch(images)
     if min(brightness, contrast, saturation) < 0.0:

@@ -12,21 +12,29 @@ from ._checks import as_batch
 
 
 def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:
-    """Pads every image with black and cuts its own size out again, at a place of its own.
+    """Pads every image with black and cuts a random window of the old size out of it.
 
     The usual augmentation of CIFAR, with ``padding=4``: `"Deeply-Supervised Nets"
     <https://arxiv.org/abs/1409.5185>`_.
 
     Args:
         images: ``[B, C, H, W]``, or one image ``[C, H, W]``.
-        padding: Pixels added on each side, so that an image moves by up to as many.
+        padding: Pixels added on each side; an image moves by as many at most.
         generator: Source of all draws, made on its device.
 
     Returns:
-        New images, of the same shape and type.
+        New images ``[B, C, H, W]`` or ``[C, H, W]``, of the same type.
 
     Raises:
         DataError: A negative padding, or something else than images.
+
+    Example:
+        >>> import torch
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> from mgic_geo.transforms.images import random_crop
+        >>> images = torch.ones(4, 3, 32, 32)
+        >>> random_crop(images, padding=4, generator=generator).shape
+        torch.Size([4, 3, 32, 32])
     """
     batch = as_batch(images)
     if padding < 0:

@@ -38,10 +38,19 @@ def random_erase(
         fill: Colour, one value for each channel of pixels in [0, 1]; black by default.
 
     Returns:
-        New images of the same shape and type.
+        New images ``[B, C, H, W]`` or ``[C, H, W]``, of the same type.
 
     Raises:
         DataError: A number out of range, or shapes that do not fit.
+
+    Example:
+        >>> import torch
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> from mgic_geo.transforms.images import random_erase
+        >>> images = torch.ones(1, 3, 8, 8)
+        >>> cutout = random_erase(images, generator, p=1.0, area=(0.25, 0.25), aspect=1.0)
+        >>> int((cutout[0, 0] == 0.0).sum())  # 4 x 4 of 8 x 8 pixels
+        16
     """
     batch = as_batch(images)
     count, channels, height, width = batch.shape

@@ -30,10 +30,19 @@ def random_flip(
         masks: Class of each pixel, ``[B, H, W]`` (or ``[H, W]``), mirrored with their images.
 
     Returns:
-        New images of the same shape and type; with ``masks``, images and masks.
+        New images ``[B, C, H, W]`` or ``[C, H, W]``, of the same type; with ``masks``, images and
+        masks.
 
     Raises:
         DataError: A probability out of range, or shapes that do not fit.
+
+    Example:
+        >>> import torch
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> from mgic_geo.transforms.images import random_flip
+        >>> image = torch.tensor([[[1.0, 2.0, 3.0]]])  # one channel, one row
+        >>> random_flip(image, generator, p=1.0).tolist()
+        [[[3.0, 2.0, 1.0]]]
     """
     if not 0.0 <= p <= 1.0:
         raise DataError(f"p must be between 0 and 1, got {p}")

@@ -18,16 +18,18 @@ def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
     Args:
         images: ``[..., C, H, W]``, uint8 (divided by 255 first) or floating-point.
         mean: :math:`\mu`, one for each channel, of pixels in [0, 1].
-        std: :math:`\sigma`, likewise, above 0.
+        std: :math:`\sigma`, one for each channel, above 0.
 
     Returns:
-        The same shape and memory format; float32 for uint8, else the type of ``images``.
+        ``[..., C, H, W]`` in the same memory format; float32 for uint8, else of the same type.
 
     Raises:
         DataError: Lengths that differ from the number of channels, or a ``std`` that is not
             positive.
 
     Example:
+        >>> import torch
+        >>> from mgic_geo.transforms.images import normalize
         >>> white = torch.full((2, 3, 4, 4), 255, dtype=torch.uint8)
         >>> normalize(white, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)).unique()
         tensor([2.])

@@ -40,6 +40,13 @@ def random_resized_crop(
 
     Raises:
         DataError: A range or shape that makes no sense.
+
+    Example:
+        >>> import torch
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> from mgic_geo.transforms.images import random_resized_crop
+        >>> random_resized_crop(torch.rand(3, 40, 60), size=32, generator=generator).shape
+        torch.Size([3, 32, 32])
     """
     check_image(image)
     out = pair(size, "size")
@@ -73,6 +80,12 @@ def resize_center_crop(
 
     Raises:
         DataError: ``resize`` is smaller than ``size``, or something else than an image.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.transforms.images import resize_center_crop
+        >>> resize_center_crop(torch.rand(3, 40, 60), size=32).shape
+        torch.Size([3, 32, 32])
     """
     check_image(image)
     height, width = pair(size, "size")

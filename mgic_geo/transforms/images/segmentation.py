@@ -42,6 +42,15 @@ def scale_jitter_crop(
 
     Raises:
         DataError: Image and mask differ in size, or a range makes no sense.
+
+    Example:
+        >>> import torch
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> from mgic_geo.transforms.images import scale_jitter_crop
+        >>> image, mask = torch.rand(3, 40, 60), torch.zeros(40, 60, dtype=torch.uint8)
+        >>> image, mask = scale_jitter_crop(image, mask, crop=32, generator=generator)
+        >>> image.shape, mask.shape
+        (torch.Size([3, 32, 32]), torch.Size([32, 32]))
     """
     check_image(image)
     height, width = pair(crop, "crop")
