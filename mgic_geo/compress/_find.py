@@ -189,7 +189,8 @@ def _checked(layer: Layer) -> Layer:
         layer.reason = "has hooks, which would see other modules"
     elif getattr(module, "groups", 1) > 1:
         layer.reason = f"in {module.groups} groups already"
-    if not layer.reason or "groups" in layer.reason or "hooks" in layer.reason:
+    weight = module._parameters.get("weight")
+    if weight is not None and weight.dim() > 1:
         m, n = module.weight.shape[:2]
         if layer.kind == "Conv1D (transformers)":
             m, n = n, m

@@ -27,6 +27,7 @@ from torch.utils._pytree import tree_flatten
 
 import mgic_geo
 from mgic_geo.compress import CompressReport
+from mgic_geo.errors import MgicGeoError
 from mgic_geo.io import atomic_write
 from mgic_geo.profiling import profile_model
 from mgic_geo.training import provenance
@@ -69,7 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def check(network: Network) -> dict[str, Any]:
-    """One row: ``ok``, ``failed``, or ``original`` where the network itself does not run here."""
+    """One row: ``ok``, ``failed``, ``left`` where nothing can be replaced, ``original`` where the
+    network itself does not run here.
+    """
     start = time.perf_counter()
     torch.manual_seed(0)
     row: dict[str, Any] = {}
@@ -85,6 +88,8 @@ def check(network: Network) -> dict[str, Any]:
         else:
             try:
                 row = _check(model, inputs, outputs)
+            except MgicGeoError as error:
+                row = {"result": "left", "why": _one_line(error)}
             except Exception as error:
                 row = {"result": "failed", "why": _one_line(error)}
     return {**row, "seconds": f"{time.perf_counter() - start:.1f}"}
