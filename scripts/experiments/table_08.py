@@ -253,7 +253,8 @@ EXPERIMENT = Experiment(
         weights. The weights are random. The paper has means of 50 runs on an i9-9820X by a software
         that it does not name, so ratios compare and milliseconds do not. *XNNPACK* is ExecuTorch's
         engine of phones, on the same thread of the same machine, in float32 and in static int8; the
-        paper's column beside it is of a Galaxy S8, which was not at hand.
+        paper's column beside it is of a Galaxy S8, which was not at hand. The machine was shared
+        with other work in this run, so its milliseconds are above those of an idle one.
     """,
     run=run,
     columns={
