@@ -84,8 +84,8 @@ def list_models(pattern: str = "*", task: str | None = None, pretrained: bool = 
 
     Example:
         >>> from mgic_geo.models import list_models
-        >>> list_models("mgic_*", task="points")
-        ['mgic_diffgcn', 'mgic_edgeconv']
+        >>> list_models("mgic_*conv", task="points")
+        ['mgic_edgeconv']
     """
     names = fnmatch.filter(_REGISTRY, pattern)
     if pretrained:
