@@ -21,6 +21,7 @@ PACKAGES = {
     "mgic_geo.io": "Files of meshes and clouds.",
     "mgic_geo.training": "Runs, their options and their figures.",
     "mgic_geo.export": "Files for other engines.",
+    "mgic_geo.compress": "Other people's networks in the channel hierarchy.",
     "mgic_geo.kernels": "Operators behind the layers.",
     "mgic_geo.profiling": "Parameters and work, layer by layer.",
     "mgic_geo.viz": "Pictures.",

@@ -30,6 +30,10 @@ class DistillResult:
     Args:
         steps: Steps done, those before a resumption included.
         losses: Of each of them.
+
+    Example:
+        >>> DistillResult(steps=2, losses=[0.5, 0.25]).losses[-1]
+        0.25
     """
 
     steps: int

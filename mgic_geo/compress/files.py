@@ -28,6 +28,19 @@ def save_compressed(slim: nn.Module, path: str | os.PathLike[str]) -> None:
     Args:
         slim: What :func:`mgic_geo.compress` made.
         path: The file.
+
+    Example:
+        >>> import tempfile
+        >>> import torch
+        >>> from mgic_geo.nn import HierarchicalLinear
+        >>> slim = torch.nn.Sequential(HierarchicalLinear(32, 32), torch.nn.Linear(32, 4))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_compressed(slim, f"{folder}/slim.safetensors")
+        ...     dense = torch.nn.Sequential(torch.nn.Linear(32, 32), torch.nn.Linear(32, 4))
+        ...     again = load_compressed(dense, f"{folder}/slim.safetensors")
+        >>> x = torch.randn(2, 32)
+        >>> torch.equal(again(x), slim(x))
+        True
     """
     forms = {
         name: asdict(module.grids)
@@ -52,8 +65,22 @@ def load_compressed(model: nn.Module, path: str | os.PathLike[str]) -> nn.Module
             changed.
         path: What :func:`save_compressed` wrote.
 
+    Returns:
+        The compressed network.
+
     Raises:
         CheckpointError: The file is missing, damaged or of another network.
+
+    Example:
+        >>> import tempfile
+        >>> import torch
+        >>> from mgic_geo.nn import HierarchicalLinear
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     slim = torch.nn.Sequential(HierarchicalLinear(32, 32), torch.nn.Linear(32, 4))
+        ...     save_compressed(slim, f"{folder}/slim.safetensors")
+        ...     dense = torch.nn.Sequential(torch.nn.Linear(32, 32), torch.nn.Linear(32, 4))
+        ...     type(load_compressed(dense, f"{folder}/slim.safetensors")[0]).__name__
+        'HierarchicalLinear'
     """
     if not Path(path).is_file():
         raise CheckpointError(f"{path}: there is no such file")

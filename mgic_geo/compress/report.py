@@ -26,6 +26,10 @@ class LayerReport:
         parameters: Before and after.
         macs: Multiply-accumulates in the example, before and after.
         error: Relative error of its outputs after the fit; None without one.
+
+    Example:
+        >>> LayerReport("fc", "Linear", "64 -> 10", False, reason="last layer").replaced
+        False
     """
 
     name: str
@@ -48,6 +52,11 @@ class Latency:
         threads: Threads.
         before: Least of the given model.
         after: Least of the compressed one.
+
+    Example:
+        >>> times = Latency("onnx", threads=1, before=8.0, after=5.0)
+        >>> times.after / times.before
+        0.625
     """
 
     engine: str
@@ -68,6 +77,12 @@ class CompressReport:
             counted.
         options: With what it was called.
         latency: As far as it was measured, see :func:`mgic_geo.compress.measure_latency`.
+
+    Example:
+        >>> layer = LayerReport("1", "Linear", "64 -> 64", True, parameters=(4160, 1856))
+        >>> report = CompressReport("Sequential", [layer], (8000, 5696), None)
+        >>> [layer.name for layer in report.replaced]
+        ['1']
     """
 
     model: str
