@@ -23,7 +23,7 @@ _CONFIGS = Path(__file__).parents[2] / "configs"
 _FREE = ("resume", "out", "root", "source", "val_data", "workers", "batch_size")
 
 
-def load_recipe(context: Context, data: str, **changes: Any) -> TrainConfig:
+def load_recipe(context: Context, data: str, /, **changes: Any) -> TrainConfig:
     """The recipe of a data set, ``configs/<data>.yaml``, on the data that the user names.
 
     Args:
