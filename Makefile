@@ -50,6 +50,7 @@ experiments: $(READY)  ## the paper's tables and figures, short budgets, resumab
 docs:  ## the site in docs/_build/html, warnings as errors, no network
 	@$(MAKE) --no-print-directory install EXTRAS="$(EXTRAS)$(if $(findstring docs,$(EXTRAS)),,$(comma)docs)"
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python -m scripts.check_links docs/_build/html
 	@echo "open docs/_build/html/index.html"
 
 docs-test: $(READY)  ## run the code of every page of the site

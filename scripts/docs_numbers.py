@@ -131,12 +131,61 @@ def classifiers() -> str:
     return _table(["model", "training step", "inference", "fused"], lines)
 
 
+def _engines() -> dict[str, dict[tuple[str, str], float]]:
+    """Milliseconds of networks by engine and threads, float32."""
+    found: dict[str, dict[tuple[str, str], float]] = {}
+    for row in _read("runtimes"):
+        if row["precision"] == "float32" and row["milliseconds"]:
+            key = row["engine"], row["threads"]
+            found.setdefault(row["model"], {})[key] = float(row["milliseconds"])
+    return found
+
+
+def _share(times: dict[str, dict[tuple[str, str], float]], model: str, threads: str) -> float:
+    """The time of a network beside that of its dense twin, each in its fastest engine."""
+
+    def best(name: str) -> float:
+        return min(t for (engine, n), t in times[name].items() if n == threads)
+
+    return best(model) / best(_TWINS[model])
+
+
+_TWINS = {"mgic_resnet50": "resnet50", "mgic_mobilenetv3": "mobilenetv3_large"}
+
+
+def engines() -> str:
+    """Image networks in their engines, with 1 and 2 threads."""
+    times = _engines()
+    lines = []
+    for model in ("resnet50", "mgic_resnet50", "mobilenetv3_large", "mgic_mobilenetv3"):
+        cells = [
+            " / ".join(f"{times[model][engine, n]:.1f}" for n in "12")
+            for engine in ("eager", "onnx", "openvino")
+        ]
+        share = " / ".join(f"{_share(times, model, n):.2f}" for n in "12" if model in _TWINS)
+        lines.append([f"`{model}`", *cells, share])
+    return _table(["network", "eager", "ONNX Runtime 1.32", "OpenVINO 2026.4", "share"], lines)
+
+
+def shares() -> str:
+    """What MGIC is worth in the engines, as a sentence."""
+    times = _engines()
+    resnet, mobile = (_share(times, model, "1") for model in _TWINS)
+    return (
+        "One image of 224 x 224, one thread, ONNX Runtime or OpenVINO, whichever is faster: "
+        f"`mgic_resnet50` takes {resnet:.2f} times\nas long as `resnet50`, `mgic_mobilenetv3` "
+        f"{mobile:.2f} times as long as `mobilenetv3_large`: it does less work, but is slower.\n"
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "weights": weights,
     "points": points,
     "images": images,
     "blocks": blocks,
     "classifiers": classifiers,
+    "engines": engines,
+    "shares": shares,
 }
 
 

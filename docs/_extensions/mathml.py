@@ -22,7 +22,7 @@ def _block(self: Any, node: nodes.math_block) -> None:
 def _mathml(node: nodes.Element, display: str) -> str:
     latex = node.astext().strip()
     if "&" in latex and r"\begin" not in latex:
-        latex = rf"\begin{{align}}{latex}\end{{align}}"
+        latex = rf"\begin{{align*}}{latex}\end{{align*}}"
     try:
         return str(convert(latex, display=display))
     except Exception as error:
