@@ -53,7 +53,8 @@ docs:  ## the site in docs/_build/html, warnings as errors, no network
 	$(BIN)/python -m scripts.check_links docs/_build/html
 	@echo "open docs/_build/html/index.html"
 
-docs-test: $(READY)  ## run the code of every page of the site
+docs-test: $(READY)  ## run the code of every page of the site, and check its types
+	$(BIN)/python -m scripts.check_types
 	$(BIN)/python -m pytest -n auto tests/docs $(ARGS)
 
 docs-numbers: $(READY)  ## write the numbers of README and site from results/

@@ -1,6 +1,6 @@
 """Follows every link and anchor inside of the built site, without a network.
 
-    python -m scripts.check_links docs/_build/html
+python -m scripts.check_links docs/_build/html
 """
 
 from __future__ import annotations
