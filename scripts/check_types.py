@@ -1,11 +1,13 @@
-"""Checks the types of the code on the site's pages, as a user's project, by mypy.
+"""Checks the types of the code on the site's pages, as a user's project.
 
-python -m scripts.check_types
+python -m scripts.check_types      # by mypy, and by pyright where it is installed
 """
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -34,7 +36,12 @@ def main() -> int:
         paths = {**os.environ, "MYPYPATH": str(ROOT)}  # editable installs are not seen by mypy
         options = ["--ignore-missing-imports", "--follow-imports=silent", "--no-incremental"]
         mypy = [sys.executable, "-m", "mypy", *options, *modules]
-        return subprocess.run(mypy, cwd=folder, env=paths).returncode
+        failed = subprocess.run(mypy, cwd=folder, env=paths).returncode
+        if pyright := shutil.which("pyright"):
+            (folder / "pyrightconfig.json").write_text(json.dumps({"extraPaths": [str(ROOT)]}))
+            command = [pyright, "--pythonpath", sys.executable]
+            failed |= subprocess.run(command, cwd=folder).returncode
+        return failed
 
 
 if __name__ == "__main__":

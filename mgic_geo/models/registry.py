@@ -6,9 +6,11 @@ import fnmatch
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, overload
+from typing import Any, Literal, TypeVar, cast, overload
 
 from torch import nn
+
+from mgic_geo.models._classifier import Classifier, FeatureMaps
 
 _REGISTRY: dict[str, Callable[..., nn.Module]] = {}
 _DENSE_TWINS: dict[str, str] = {}
@@ -137,6 +139,24 @@ def model_data(name: str) -> str:
     return TASKS[model_task(name)]
 
 
+@overload
+def create_model(
+    name: str,
+    pretrained: bool = False,
+    *,
+    features_only: Literal[False] = False,
+    out_indices: None = None,
+    **kwargs: Any,
+) -> Classifier: ...
+@overload
+def create_model(
+    name: str,
+    pretrained: bool = False,
+    *,
+    features_only: Literal[True],
+    out_indices: Sequence[int] | None = None,
+    **kwargs: Any,
+) -> FeatureMaps: ...
 def create_model(
     name: str,
     pretrained: bool = False,
@@ -144,7 +164,7 @@ def create_model(
     features_only: bool = False,
     out_indices: Sequence[int] | None = None,
     **kwargs: Any,
-) -> nn.Module:
+) -> Classifier | FeatureMaps:
     """Builds a registered model.
 
     Args:
@@ -186,9 +206,7 @@ def create_model(
         except TypeError as error:
             raise ValueError(f"{name}: {error}") from error
     if not features_only:
-        return model
-    from mgic_geo.models._classifier import FeatureMaps
-
+        return cast(Classifier, model)  # what others register may be less
     return FeatureMaps(model, out_indices)
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mgic_geo.errors import CheckpointError
 from mgic_geo.io import atomic_write, parse_features
 from mgic_geo.io.tensors import tensors_as_bytes
-from mgic_geo.models._classifier import last_layer
+from mgic_geo.models._classifier import Classifier, last_layer
 from mgic_geo.models._parts import follow_points
 from mgic_geo.models.published_report import LoadReport, compare
 from mgic_geo.models.registry import TASKS, create_model
@@ -322,8 +322,8 @@ def load_pretrained(model: str, num_classes: int | None = None, **kwargs: Any) -
     args = {**info.model_args, **kwargs}
     built = create_model(model, num_classes=len(info.classes), **args)
     load_state(built, path)
-    if num_classes not in (None, len(info.classes)):
-        built.reset_classifier(num_classes)  # type: ignore[operator]
+    if num_classes is not None and num_classes != len(info.classes):
+        built.reset_classifier(num_classes)
     return built
 
 
@@ -331,7 +331,7 @@ def load_model(
     name_or_path: str | os.PathLike[str] = DEFAULT_WEIGHTS,
     device: str | torch.device = "cpu",
     num_classes: int | None = None,
-) -> tuple[nn.Module, WeightsInfo]:
+) -> tuple[Classifier, WeightsInfo]:
     """Builds a model from weights, in evaluation mode.
 
     Args:
@@ -361,8 +361,8 @@ def load_model(
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: its model cannot be built ({error})") from error
     load_state(model, path)
-    if num_classes not in (None, len(info.classes)):
+    if num_classes is not None and num_classes != len(info.classes):
         last_layer(model)
-        model.reset_classifier(num_classes)  # type: ignore[operator]
-        info = replace(info, classes=tuple(map(str, range(num_classes or 0))))
+        model.reset_classifier(num_classes)
+        info = replace(info, classes=tuple(map(str, range(num_classes))))
     return model.to(device).eval(), info

@@ -141,7 +141,7 @@ class _Trainer:
             self._start_from(model, config.weights)
         self.channels_last = config.memory_format == "channels_last"
         if self.channels_last:
-            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            model.to(memory_format=torch.channels_last)
         self.bare = model
         if config.freeze:
             freeze_body(model)
