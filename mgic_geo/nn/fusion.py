@@ -13,6 +13,7 @@ from mgic_geo.kernels import diff_conv
 from mgic_geo.nn.conv import DiffGCNConv
 from mgic_geo.nn.fused_conv import FusedConv
 from mgic_geo.nn.graph_block import Graph, GraphBlock
+from mgic_geo.nn.grid_pool import GridPool
 from mgic_geo.nn.mgic import MGIC
 from mgic_geo.nn.mlp import DenseBlock
 from mgic_geo.nn.norm import BatchNorm
@@ -133,6 +134,13 @@ def _(module: GraphBlock) -> nn.Module:
     return module
 
 
+@_fused.register
+def _(module: GridPool) -> nn.Module:
+    if isinstance(module.norm, BatchNorm):
+        module.norm = _ScaleShift(module.norm)
+    return module
+
+
 @torch.no_grad()
 def _fold(layer: nn.Module, norm: BatchNorm) -> None:
     assert isinstance(layer, GroupedPointwise)
@@ -161,6 +169,19 @@ class _FusedDiffGCN(nn.Module):
         return y
 
 
+class _ScaleShift(nn.Module):
+    """A norm behind a maximum, as what it is in eval mode."""
+
+    @torch.no_grad()
+    def __init__(self, norm: BatchNorm) -> None:
+        super().__init__()
+        scale, shift = norm.scale_and_shift()
+        self.scale, self.shift = nn.Parameter(scale), nn.Parameter(shift)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addcmul(self.shift, x, self.scale)
+
+
 class _FusedGraphBlock(nn.Module):
     """The norm stays outside of what may be a maximum, for its scale may be negative."""
 
@@ -168,11 +189,10 @@ class _FusedGraphBlock(nn.Module):
     def __init__(self, conv: nn.Module, norm: BatchNorm, residual: bool) -> None:
         super().__init__()
         self.conv = conv
-        scale, shift = norm.scale_and_shift()
-        self.scale, self.shift = nn.Parameter(scale), nn.Parameter(shift)
+        self.norm = _ScaleShift(norm)
         self.residual = residual
 
     @torch.no_grad()
     def forward(self, x: Tensor, graph: Graph) -> Tensor:
-        y = torch.addcmul(self.shift, self.conv(x, graph), self.scale).relu_()
+        y = self.norm(self.conv(x, graph)).relu_()
         return y.add_(x) if self.residual else y

@@ -12,13 +12,14 @@ Cli = Callable[..., Any]
 
 def test_models(cli: Cli) -> None:
     rows = cli("models", "--task", "points", "--json").json
-    assert [row["name"] for row in rows] == ["dgcnn", "diffgcn", "mgic_diffgcn", "mgic_edgeconv"]
+    names = ["dgcnn", "diffgcn", "mgic_diffgcn", "mgic_edgeconv", "mgic_pyramid", "pyramid"]
+    assert [row["name"] for row in rows] == names
     assert [row["parameters"] for row in rows] == [
         sum(p.numel() for p in create_model(row["name"]).parameters()) for row in rows
     ]
     table = cli("models", "mgic_*", "--task", "points")
     assert table.code == 0
-    assert len(table.out.splitlines()) == 4
+    assert len(table.out.splitlines()) == 5
     assert f"{rows[2]['macs']:,}" in table.out
 
 

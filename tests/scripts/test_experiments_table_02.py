@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from mgic_geo.kernels import without_compiler
 from scripts.experiments import table_02
-from scripts.experiments._function import BLOCKS, count, join, network, torch_operators
+from scripts.experiments._function import BLOCKS, count, join, network
 from scripts.experiments._program import program
 from scripts.experiments._rows import read_rows
 from scripts.experiments.table_02 import ALPHAS, Run
@@ -22,7 +23,7 @@ def test_copies_side_by_side_are_networks_of_their_own(block: str) -> None:
     join(joined, singles)
     assert sum(p.numel() for p in joined.parameters()) == 2 * count(singles[0])[0]
     x = torch.rand(32, 4, dtype=torch.float64)
-    with torch_operators():
+    with without_compiler():
         for step in range(3):  # of training: statistics and weights stay equal, too
             found = joined(x)
             expected = [single(x[:, 2 * k : 2 * k + 2]) for k, single in enumerate(singles)]
