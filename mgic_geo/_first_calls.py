@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import Lock, Thread
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from torch import Tensor, nn
 
@@ -15,7 +15,7 @@ WORTH = 64
 
 _lock = Lock()
 _calls: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
-_ready: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
+_ready: WeakSet[nn.Module] = WeakSet()
 
 
 def run_at_once(model: nn.Module, call: Callable[[], Tensor]) -> Tensor:
@@ -28,7 +28,7 @@ def run_at_once(model: nn.Module, call: Callable[[], Tensor]) -> Tensor:
         model: Whose call it is.
         call: Runs the model for inference, with the same result on any thread.
     """
-    if _ready.get(model):
+    if model in _ready:
         return call()
     with _lock:
         _calls[model] = count = _calls.get(model, 0) + 1
@@ -41,4 +41,4 @@ def run_at_once(model: nn.Module, call: Callable[[], Tensor]) -> Tensor:
 
 def _build(model: nn.Module, call: Callable[[], Tensor]) -> None:
     call()
-    _ready[model] = True
+    _ready.add(model)

@@ -79,8 +79,8 @@ def predict(
         device: Where the model runs.
         name: What messages call the shape; its file, if it is one.
         compiled: Whether compiled loops run, or torch alone. By default torch runs the first
-            predictions of a network while its loops are compiled; from about the hundredth on, the
-            loops run. The last bits may differ.
+            predictions of a network; at the 64th its loops begin to be compiled on another thread,
+            and run once they are there. The last bits may differ.
 
     Returns:
         The most likely class, the three best with their probabilities, and the logits ``[C]``.

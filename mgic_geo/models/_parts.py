@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from mgic_geo.models._classifier import Classifier
+
 MAX_PARTS = 16
 
 
@@ -84,6 +86,40 @@ def deal(pos: Tensor, batch: Tensor | None, part_size: int, max_parts: int) -> D
     kept = (place < counts[batch] // own * own).nonzero().flatten()
     part, order = part[kept].sort(stable=True)
     return Dealt(pos[kept[order]], part, parts)
+
+
+class JudgedInParts(Classifier):
+    """A network of clouds that judges each in parts, in eval mode.
+
+    Attributes:
+        part_size: Points that a part should have; None judges clouds whole.
+        max_parts: Largest number of parts.
+    """
+
+    part_size: int | None
+    max_parts: int
+
+    def deal(self, pos: Tensor, batch: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """The clouds that are judged: those given, or in eval mode their parts.
+
+        Args:
+            pos: ``[N, 3]`` or ``[B, n, 3]``.
+            batch: Cloud of each point, sorted, ``[N]``.
+
+        Returns:
+            ``pos`` and ``batch`` of the parts, those of one cloud beside each other.
+        """
+        dealt = self._deal(pos, batch)
+        return (pos, batch) if dealt is None else (dealt.pos, dealt.batch)
+
+    def _deal(self, pos: Tensor, batch: Tensor | None) -> Dealt | None:
+        if self.training or self.part_size is None:
+            return None
+        return deal(self._scattered(pos, batch), batch, self.part_size, self.max_parts)
+
+    def _scattered(self, pos: Tensor, batch: Tensor | None) -> Tensor:
+        """The points of each cloud in an order that says nothing of their places; as given here."""
+        return pos
 
 
 def with_features(pos: Tensor, x: Tensor | None, in_channels: int) -> Tensor:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from mgic_geo.graph import Neighborhoods, differential_operators, knn_graph
 from mgic_geo.graph.operators import check_fit
-from mgic_geo.models._classifier import Classifier, FeatureInfo
-from mgic_geo.models._parts import MAX_PARTS, Dealt, deal, with_features
+from mgic_geo.models._classifier import FeatureInfo
+from mgic_geo.models._parts import MAX_PARTS, JudgedInParts, with_features
 from mgic_geo.nn import MGIC, MLP, DenseBlock, DiffGCNConv, GraphBlock
 from mgic_geo.nn.graph_block import Graph
 
@@ -29,7 +29,7 @@ Geometry = Graph | Scales
 _POOLS = ("max", "max_mean")
 
 
-class PointClassifier(Classifier):
+class PointClassifier(JudgedInParts):
     r"""Classifies point clouds: graph layers on the k-NN graph, global max pooling, a small head.
 
     Table 10 of `MGIC <https://arxiv.org/abs/2011.09128>`_: G-conv, 2 x G-conv, MLP, 3 x G-conv,
@@ -309,21 +309,3 @@ class PointClassifier(Classifier):
         pos, batch, _ = dealt
         features = self.forward_features(pos, batch, None, operators)
         return dealt.mean(self.forward_head(features, batch))
-
-    def deal(self, pos: Tensor, batch: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """The clouds that are judged: those given, or in eval mode their parts.
-
-        Args:
-            pos: ``[N, 3]`` or ``[B, n, 3]``.
-            batch: Cloud of each point, sorted, ``[N]``.
-
-        Returns:
-            ``pos`` and ``batch`` of the parts, those of one cloud beside each other.
-        """
-        dealt = self._deal(pos, batch)
-        return (pos, batch) if dealt is None else (dealt.pos, dealt.batch)
-
-    def _deal(self, pos: Tensor, batch: Tensor | None) -> Dealt | None:
-        if self.training or self.part_size is None:
-            return None
-        return deal(pos, batch, self.part_size, self.max_parts)

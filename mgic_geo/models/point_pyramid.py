@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from mgic_geo.graph.grids import LEAST, Grid, make_grids, scattered_keys
 from mgic_geo.graph.operators import check_fit
-from mgic_geo.models._classifier import Classifier, FeatureInfo
-from mgic_geo.models._parts import MAX_PARTS, Dealt, deal, with_features
+from mgic_geo.models._classifier import FeatureInfo
+from mgic_geo.models._parts import MAX_PARTS, JudgedInParts, with_features
 from mgic_geo.nn import MGIC, MLP, DiffGCNConv, GraphBlock, GridPool, LinearEdgeConv
 from mgic_geo.nn.grid_pool import OUT
 from mgic_geo.nn.norm import Norm
@@ -18,7 +18,7 @@ from mgic_geo.nn.norm import Norm
 BLOCKS = ("diffgcn", "edge")
 
 
-class PointPyramid(Classifier):
+class PointPyramid(JudgedInParts):
     r"""Classifies point clouds on nested grids of points, a quarter as many on each, twice as wide.
 
     :math:`n` points of :math:`c` channels, :math:`n / 4` of :math:`2 c`, :math:`n / 16` of
@@ -285,28 +285,13 @@ class PointPyramid(Classifier):
         logits = self.forward_head(features, grids, pos.size(0) if pos.dim() == 3 else 1)
         return logits if dealt is None else dealt.mean(logits)
 
-    def deal(self, pos: Tensor, batch: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """The clouds that are judged: those given, or in eval mode their parts.
-
-        Args:
-            pos: ``[N, 3]`` or ``[B, n, 3]``.
-            batch: Cloud of each point, sorted, ``[N]``.
-
-        Returns:
-            ``pos`` and ``batch`` of the parts, those of one cloud beside each other.
-        """
-        dealt = self._deal(pos, batch)
-        return (pos, batch) if dealt is None else (dealt.pos, dealt.batch)
-
-    def _deal(self, pos: Tensor, batch: Tensor | None) -> Dealt | None:
-        if self.training or self.part_size is None:
-            return None
+    def _scattered(self, pos: Tensor, batch: Tensor | None) -> Tensor:
+        """In the order of :func:`~mgic_geo.graph.scattered_keys`: parts do not hang on the file."""
         key = scattered_keys(pos[..., :3], batch)
         order = key.argsort(dim=-1, stable=True)
         if batch is not None:
             order = order[batch[order].argsort(stable=True)]
-        pos = pos[order] if pos.dim() == 2 else pos.gather(1, order[..., None].expand_as(pos))
-        return deal(pos, batch, self.part_size, self.max_parts)
+        return pos[order] if pos.dim() == 2 else pos.gather(1, order[..., None].expand_as(pos))
 
 
 def _pooled(x: Tensor, grid: Grid, clouds: int) -> Tensor:
