@@ -6,6 +6,7 @@ from mgic_geo.models import point_models as _point_models  # noqa: F401
 from mgic_geo.models import pyramid_models as _pyramid_models  # noqa: F401
 from mgic_geo.models import resnet as _resnet  # noqa: F401
 from mgic_geo.models._classifier import Classifier, FeatureInfo, FeatureMaps
+from mgic_geo.models.create import create_model, list_models
 from mgic_geo.models.fusion_classifier import FusionClassifier
 from mgic_geo.models.image_classifier import ImageClassifier
 from mgic_geo.models.lraspp import LRASPP
@@ -14,10 +15,8 @@ from mgic_geo.models.point_pyramid import PointPyramid
 from mgic_geo.models.published import load_published
 from mgic_geo.models.published_report import LoadReport
 from mgic_geo.models.registry import (
-    create_model,
     dense_twin,
     describe_model,
-    list_models,
     model_data,
     model_task,
     register_model,

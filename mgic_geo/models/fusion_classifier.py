@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mgic_geo.models._classifier import Classifier, FeatureInfo
 from mgic_geo.models.image_classifier import ImageClassifier
 from mgic_geo.models.point_classifier import Geometry, PointClassifier
-from mgic_geo.models.registry import create_model, list_models, register_model
+from mgic_geo.models.registry import build_model, register_model, registered
 from mgic_geo.nn import MGIC, DenseBlock
 from mgic_geo.transforms.depth_views import render_depth
 
@@ -175,7 +175,7 @@ class FusionClassifier(Classifier):
 
 def _backbone(argument: str, name: str, task: str, options: Mapping[str, Any] | None) -> nn.Module:
     """A network of the registry without its last layer."""
-    there = list_models(task=task)
+    there = registered(task=task)
     if name not in there:
         raise ValueError(f"{argument} = {name!r} is no model of {task}; use {', '.join(there)}")
     options = {} if options is None else options
@@ -183,7 +183,7 @@ def _backbone(argument: str, name: str, task: str, options: Mapping[str, Any] | 
         raise ValueError(f"{argument}_options = {options!r}: give a value to each option by name")
     if "num_classes" in options:
         raise ValueError(f"{argument}_options has num_classes; the joined network classifies")
-    return create_model(name, num_classes=0, **options)
+    return build_model(name, num_classes=0, **options)
 
 
 @register_model(task="fusion")

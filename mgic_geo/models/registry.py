@@ -5,12 +5,12 @@ from __future__ import annotations
 import fnmatch
 import functools
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeVar, cast, overload
+from collections.abc import Callable
+from typing import Any, TypeVar, cast, overload
 
 from torch import nn
 
-from mgic_geo.models._classifier import Classifier, FeatureMaps
+from mgic_geo.models._classifier import Classifier
 
 _REGISTRY: dict[str, Callable[..., nn.Module]] = {}
 _DENSE_TWINS: dict[str, str] = {}
@@ -73,27 +73,9 @@ def register_model(
     return builder
 
 
-def list_models(pattern: str = "*", task: str | None = None, pretrained: bool = False) -> list[str]:
-    """Names of registered models, sorted.
-
-    Args:
-        pattern: Shell pattern that they match.
-        task: Only those for this, see :func:`register_model`.
-        pretrained: Only those that :func:`create_model` has weights for.
-
-    Returns:
-        The names.
-
-    Example:
-        >>> from mgic_geo.models import list_models
-        >>> list_models("mgic_*conv", task="points")
-        ['mgic_edgeconv']
-    """
+def registered(pattern: str = "*", task: str | None = None) -> list[str]:
+    """Names of registered models that match a shell pattern, sorted; of one task, if given."""
     names = fnmatch.filter(_REGISTRY, pattern)
-    if pretrained:
-        from mgic_geo.models.weights import shipped_weights
-
-        names = [name for name in names if name in shipped_weights()]
     return sorted(name for name in names if task in (None, _TASKS[name]))
 
 
@@ -115,7 +97,7 @@ def model_task(name: str) -> str:
         ('points', 'images')
     """
     if name not in _REGISTRY:
-        raise ValueError(f"no model named {name!r}; there are {', '.join(list_models())}")
+        raise ValueError(f"no model named {name!r}; there are {', '.join(registered())}")
     return _TASKS[name]
 
 
@@ -139,75 +121,18 @@ def model_data(name: str) -> str:
     return TASKS[model_task(name)]
 
 
-@overload
-def create_model(
-    name: str,
-    pretrained: bool = False,
-    *,
-    features_only: Literal[False] = False,
-    out_indices: None = None,
-    **kwargs: Any,
-) -> Classifier: ...
-@overload
-def create_model(
-    name: str,
-    pretrained: bool = False,
-    *,
-    features_only: Literal[True],
-    out_indices: Sequence[int] | None = None,
-    **kwargs: Any,
-) -> FeatureMaps: ...
-def create_model(
-    name: str,
-    pretrained: bool = False,
-    *,
-    features_only: bool = False,
-    out_indices: Sequence[int] | None = None,
-    **kwargs: Any,
-) -> Classifier | FeatureMaps:
-    """Builds a registered model.
-
-    Args:
-        name: One of :func:`list_models`.
-        pretrained: With the weights that travel with the package for this model
-            (``list_models(pretrained=True)``) and the options that these were trained with. Of
-            another ``num_classes`` the last layer is made anew.
-        features_only: Return the maps of the stages instead of logits, as a
-            :class:`~mgic_geo.models.FeatureMaps`.
-        out_indices: Which maps; all by default.
-        **kwargs: Options of the model, such as ``width`` or ``num_classes``.
-
-    Returns:
-        The network, in training mode; with ``features_only`` a
-        :class:`~mgic_geo.models.FeatureMaps`.
+def build_model(name: str, **kwargs: Any) -> Classifier:
+    """A registered model with weights at their start.
 
     Raises:
-        ValueError: There is no such model (the message lists what there is), or no such option, or
-            it has no maps.
-        CheckpointError: There are no weights for the model, or not with these options.
-
-    Example:
-        >>> from mgic_geo.models import create_model
-        >>> model = create_model("mgic_diffgcn", pretrained=True, num_classes=4)
-        >>> model.get_classifier()
-        Linear(in_features=64, out_features=4, bias=True)
-        >>> create_model("resnet20", features_only=True).feature_info.channels()
-        [16, 32, 64]
+        ValueError: There is no such model, or no such option.
     """
     if name not in _REGISTRY:
-        raise ValueError(f"no model named {name!r}; there are {', '.join(list_models())}")
-    if pretrained:
-        from mgic_geo.models.weights import load_pretrained
-
-        model = load_pretrained(name, **kwargs)
-    else:
-        try:
-            model = _REGISTRY[name](**kwargs)
-        except TypeError as error:
-            raise ValueError(f"{name}: {error}") from error
-    if not features_only:
-        return cast(Classifier, model)  # what others register may be less
-    return FeatureMaps(model, out_indices)
+        raise ValueError(f"no model named {name!r}; there are {', '.join(registered())}")
+    try:
+        return cast(Classifier, _REGISTRY[name](**kwargs))  # what others register may be less
+    except TypeError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def describe_model(name: str) -> str:

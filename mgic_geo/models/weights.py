@@ -22,7 +22,7 @@ from mgic_geo.io.tensors import tensors_as_bytes
 from mgic_geo.models._classifier import Classifier, last_layer
 from mgic_geo.models._parts import follow_points
 from mgic_geo.models.published_report import LoadReport, compare
-from mgic_geo.models.registry import TASKS, create_model
+from mgic_geo.models.registry import TASKS, build_model, model_task
 
 _FORMAT = "mgic_geo-1"
 DEFAULT_WEIGHTS = "modelnet10-mgic-diffgcn"
@@ -312,15 +312,16 @@ def shipped_weights() -> dict[str, str]:
     return found
 
 
-def load_pretrained(model: str, num_classes: int | None = None, **kwargs: Any) -> nn.Module:
+def load_pretrained(model: str, num_classes: int | None = None, **kwargs: Any) -> Classifier:
     """A registered model with shipped weights, see :func:`~mgic_geo.models.create_model`."""
+    model_task(model)  # an unknown name is said to be one
     if model not in shipped_weights():
         there = ", ".join(shipped_weights()) or "none"
         raise CheckpointError(f"{model}: no weights are shipped for it; there are some for {there}")
     path = weights_path(shipped_weights()[model])
     info = read_weights_info(path)
     args = {**info.model_args, **kwargs}
-    built = create_model(model, num_classes=len(info.classes), **args)
+    built = build_model(model, num_classes=len(info.classes), **args)
     load_state(built, path)
     if num_classes is not None and num_classes != len(info.classes):
         built.reset_classifier(num_classes)
@@ -357,7 +358,7 @@ def load_model(
     path = weights_path(name_or_path)
     info = read_weights_info(path)
     try:
-        model = create_model(info.model, num_classes=len(info.classes), **info.model_args)
+        model = build_model(info.model, num_classes=len(info.classes), **info.model_args)
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: its model cannot be built ({error})") from error
     load_state(model, path)
