@@ -1,14 +1,21 @@
-"""Pictures of clouds and training runs (Matplotlib, ``viz``), of segmented images (Pillow)."""
+"""Pictures of clouds and training runs (Matplotlib), reports as HTML (plotly), segmented images.
+
+The extra is ``viz``; of segmented images it is ``images``.
+"""
 
 from .clouds import draw_cloud, plot_clouds
 from .overlay import class_colors, draw_overlay
+from .report import ReportCloud, check_report_path, write_report
 from .training import plot_confusion, plot_curves
 
 __all__ = [
+    "ReportCloud",
+    "check_report_path",
     "class_colors",
     "draw_cloud",
     "draw_overlay",
     "plot_clouds",
     "plot_confusion",
     "plot_curves",
+    "write_report",
 ]
