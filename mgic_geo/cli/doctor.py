@@ -31,7 +31,6 @@ _EXTRAS = {
     },
     "viz": {
         "matplotlib": "matplotlib",
-        "plotly": "plotly",
         "jinja2": "Jinja2",
         "markdown_it": "markdown-it-py",
     },

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -56,16 +57,18 @@ def run(options: Namespace) -> int:
     loaded = load_weights(options)
     model, info = loaded.model, loaded.info
     report = PredictionReport(options, loaded)
-    predict = partial(_classify, report=report)
+    predict: Callable[..., dict[str, Any]] = partial(_classify, report=report)
     if info.data != "clouds":
         from mgic_geo.cli import _images
 
         predict = _images.classify_file if info.data == "images" else _images.segment_file
+    # an importance takes more judgements than the compiler costs
+    compiled = options.explain or len(options.files) >= WORTH
     results, failed = [], False
     for file in options.files:
         try:
             # decided for all files at once, so that they are judged alike
-            with contextlib.nullcontext() if len(options.files) >= WORTH else without_compiler():
+            with contextlib.nullcontext() if compiled else without_compiler():
                 result = predict(model, info, file, options)
         except Exception as error:  # whatever a file does to a reader, the others come after it
             text = one_line(error)
@@ -102,7 +105,7 @@ def _classify(
         seed=options.seed,
         up=options.up,
         device=options.device,
-        compiled=len(options.files) >= WORTH,
+        compiled=options.explain or len(options.files) >= WORTH,
     )
     if options.num_points is None and found.num_points < info.num_points:
         print(

@@ -1,4 +1,4 @@
-"""Pictures of clouds and training runs (Matplotlib), reports as HTML (plotly), segmented images.
+"""Pictures of clouds and training runs (Matplotlib), reports as HTML, segmented images.
 
 The extra is ``viz``; of segmented images it is ``images``.
 """
