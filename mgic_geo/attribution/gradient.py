@@ -13,7 +13,9 @@ from ._score import check_cloud, log_odds
 def gradient_input(
     model: nn.Module, points: Tensor, label: int, *, device: str | torch.device = "cpu"
 ) -> Tensor:
-    r"""Gradient times input on the node features behind the first layer, summed over channels.
+    r"""Gradient times input on node features, summed over channels.
+
+    On those of the last layer that has a node for each point.
 
     .. math::
         a_i = \sum_c x_{ic} \frac{\partial s}{\partial x_{ic}}, \qquad
@@ -44,8 +46,7 @@ def gradient_input(
         torch.Size([64])
     """
     check_cloud(points)
-    stem = getattr(model, "stem", None)
-    if not isinstance(model, JudgedInParts) or not isinstance(stem, nn.Module):
+    if not isinstance(model, JudgedInParts) or not model.feature_info:
         raise ValueError(
             "gradient_input needs a point network of this package, whose nodes it can look at; "
             "occlusion works with every network"
@@ -54,7 +55,10 @@ def gradient_input(
     count = points.size(0)
     points = points.detach().float().to(device)
     nodes: list[Tensor] = []
-    hook = stem.register_forward_hook(lambda module, given, x: _keep(nodes, x))
+    # the last layer that still has all the points as its nodes
+    finest = [info["module"] for info in model.feature_info if info["reduction"] == 1]
+    layer = model.get_submodule(finest[-1])
+    hook = layer.register_forward_hook(lambda module, given, x: _keep(nodes, x))
     try:
         with torch.enable_grad():
             score = log_odds(model(points[None]), label).sum()

@@ -14,8 +14,8 @@ def occlusion(
     label: int,
     *,
     parts: int = 32,
-    share: float = 0.0625,
-    rounds: int = 4,
+    share: float = 0.125,
+    rounds: int = 2,
     seed: int = 0,
     device: str | torch.device = "cpu",
 ) -> Tensor:
