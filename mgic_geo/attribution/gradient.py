@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mgic_geo.models import PointPyramid
 from mgic_geo.models._parts import JudgedInParts
 
 from ._score import check_cloud, log_odds
@@ -13,15 +14,15 @@ from ._score import check_cloud, log_odds
 def gradient_input(
     model: nn.Module, points: Tensor, label: int, *, device: str | torch.device = "cpu"
 ) -> Tensor:
-    r"""Gradient times input on node features, summed over channels.
-
-    On those of the last layer that has a node for each point.
+    r"""Gradient times input on the node features that the head pools, summed over channels.
 
     .. math::
         a_i = \sum_c x_{ic} \frac{\partial s}{\partial x_{ic}}, \qquad
         s = \log p_c - \log (1 - p_c)
 
-    One forward and one backward pass, with the graph as it is. From `Shrikumar et al.
+    A node of a coarser grid shares its value among the points that are nearest to it. One forward
+    and one backward pass, with the graph as it is: the quick look, where
+    :func:`~mgic_geo.attribution.occlusion` is the better one. From `Shrikumar et al.
     <https://arxiv.org/abs/1605.01713>`_
 
     Args:
@@ -52,28 +53,48 @@ def gradient_input(
             "occlusion works with every network"
         )
     model.eval()
-    count = points.size(0)
     points = points.detach().float().to(device)
+    layers = _layers(model)
     nodes: list[Tensor] = []
-    # the last layer that still has all the points as its nodes
-    finest = [info["module"] for info in model.feature_info if info["reduction"] == 1]
-    layer = model.get_submodule(finest[-1])
-    hook = layer.register_forward_hook(lambda module, given, x: _keep(nodes, x))
+    hooks = [
+        model.get_submodule(name).register_forward_hook(lambda module, given, x: _cut(nodes, x))
+        for name in layers
+    ]
     try:
         with torch.enable_grad():
             score = log_odds(model(points[None]), label).sum()
-            (slope,) = torch.autograd.grad(score, nodes)
+            slopes = torch.autograd.grad(score, nodes)
     finally:
-        hook.remove()
-    # which point a node is: numbers that are dealt out as the points are
-    number = torch.arange(count, dtype=points.dtype, device=points.device)
+        for hook in hooks:
+            hook.remove()
+    # which point is which, once they are dealt out: numbers that travel with them
+    number = torch.arange(points.size(0), dtype=points.dtype, device=points.device)
     dealt, _ = model.deal(torch.cat([points, number[:, None]], dim=1)[None])
-    owner = dealt[..., -1].reshape(-1).long()
-    importance = points.new_zeros(count)
-    return importance.index_add_(0, owner, (nodes[0].detach() * slope).sum(dim=1)).cpu()
+    owner, parts = dealt[..., -1].reshape(-1).long(), dealt[..., :3]
+    grids = model.prepare(dealt[..., :-1]) if isinstance(model, PointPyramid) else []
+    importance = points.new_zeros(points.size(0))
+    for level, (x, slope) in enumerate(zip(nodes, slopes)):
+        of_nodes = (x.detach() * slope).sum(dim=1).view(parts.size(0), -1)
+        if level:
+            of_nodes = _spread(of_nodes, grids[level].pos.view(parts.size(0), -1, 3), parts)
+        importance.index_add_(0, owner, of_nodes.flatten())
+    return importance.cpu()
 
 
-def _keep(nodes: list[Tensor], x: Tensor) -> Tensor:
-    """The features as a leaf, so that no gradient is taken further back."""
+def _layers(model: JudgedInParts) -> list[str]:
+    """The layers that the head sees: the last one of the points, and those of coarser grids."""
+    fine = [info["module"] for info in model.feature_info if info["reduction"] == 1]
+    return fine[-1:] + [info["module"] for info in model.feature_info if info["reduction"] > 1]
+
+
+def _cut(nodes: list[Tensor], x: Tensor) -> Tensor:
+    """The features as a leaf: each layer has the slope of its own way to the head alone."""
     nodes.append(x.detach().requires_grad_())
     return nodes[-1]
+
+
+def _spread(values: Tensor, nodes: Tensor, points: Tensor) -> Tensor:
+    """Values ``[P, m]`` of nodes, each in equal shares on the points nearest to it, ``[P, n]``."""
+    nearest = torch.cdist(points, nodes).argmin(dim=2)
+    counts = torch.zeros_like(values).scatter_add_(1, nearest, torch.ones_like(points[..., 0]))
+    return (values / counts.clamp_min(1.0)).gather(1, nearest)
