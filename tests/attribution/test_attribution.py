@@ -54,7 +54,7 @@ def test_occlusion_finds_what_a_network_looks_at(cube: Tensor) -> None:
     found = occlusion(Lamp(), cube, label=1)
     above = cube[:, 2] > 0.8
     assert found[above].mean() > 3 * found[~above].mean()
-    assert found[cube[:, 2] < 0.3].max() < 0.2 * found[above].mean()
+    assert found[cube[:, 2] < 0.3].mean() < 0.1 * found[above].mean()
     sharp = occlusion(Lamp(), cube, label=1, parts=100, share=0.02, rounds=4)
     assert above[sharp.topk(40).indices].sum() >= 38
     assert torch.allclose(occlusion(Lamp(), cube, label=0), -found, atol=1e-5)
