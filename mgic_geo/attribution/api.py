@@ -35,6 +35,13 @@ class Explanation:
         label: The class.
         method: Name of the method.
         prediction: What the shape was taken for.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.attribution import explain
+        >>> found = explain(torch.rand(64, 3), method="gradient_input", label="sofa")
+        >>> found.label, found.method, len(found.points[found.importance.topk(5).indices])
+        ('sofa', 'gradient_input', 5)
     """
 
     points: Tensor

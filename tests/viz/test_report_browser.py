@@ -156,7 +156,7 @@ def test_arrow_keys_turn_the_cloud(page: Page) -> None:
 
 
 def test_colours_by_importance_or_by_height(page: Page) -> None:
-    assert page.tab.locator("#scale-low").inner_text() == "against the class"
+    assert page.tab.locator("#scale-low").inner_text() == "against"
     page.tab.get_by_label("Colour").select_option("height")
     assert page.tab.locator("#scale-low").inner_text() == "low"
     assert page.said == []

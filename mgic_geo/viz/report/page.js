@@ -109,15 +109,15 @@
 
   // The view
 
-  const HOME = { eye: { x: 0.99, y: -1.18, z: 0.72 }, up: { x: 0, y: 0, z: 1 }, center: { x: 0, y: 0, z: 0 } };
+  const HOME = { eye: { x: 1.14, y: -1.36, z: 0.83 }, up: { x: 0, y: 0, z: 1 }, center: { x: 0, y: 0, z: 0 } };
 
   function plot() {
     if (chosen === null || bytes === null) return null;
     const kind = kindOf(chosen);
     const [low, ...rest] = stops(kind);
     byId("scale").querySelector("i").style.background = `linear-gradient(90deg, ${[low, ...rest].join(", ")})`;
-    byId("scale-low").textContent = kind === "height" ? "low" : "against the class";
-    byId("scale-high").textContent = kind === "height" ? "high" : "for it";
+    byId("scale-low").textContent = kind === "height" ? "low" : "against";
+    byId("scale-high").textContent = kind === "height" ? "high" : "for the class";
     if (plotly === null) return flat();
     const { x, y, z, value } = columns(chosen, kind);
     const ends = stops(kind);
@@ -323,11 +323,13 @@
     }
     bytes = await unpacked("points");
     show();
+    performance.mark("clouds");
     if (!hasWebGL()) {
       plotFlat("this browser has no WebGL");
     } else {
       await startPlotly(await unpacked("plotly"));
     }
+    performance.mark("view");
     document.documentElement.dataset.ready = "true";
   }
 
