@@ -11,7 +11,7 @@ from mgic_geo.errors import DataError
 
 from .visible import view_directions, visible_points
 
-_CELL = (0.06, 0.16)  # squares of the depth buffer, in radii: what 256 to 2,048 points are apart
+_CELL = (0.08, 0.16)  # squares of the depth buffer, in radii: about 40 % of 1,024 points are seen
 _COPIES = 0.02  # noise of points that stand in for hidden ones: copies would have edges of length 0
 _BLOBS = 8
 _SPREAD = (0.075, 0.125)

@@ -29,7 +29,7 @@ def visible_points(
         pos: Clouds ``[B, n, 3]``.
         direction: From each cloud to its viewer, ``[B, 3]``, of any length but 0.
         cell: The side :math:`c`, in the units of ``pos``.
-        tolerance: The depth :math:`\tau`; twice the side if not given.
+        tolerance: The depth :math:`\tau`; the side if not given.
 
     Returns:
         bool ``[B, n]``.
@@ -60,7 +60,7 @@ def visible_points(
     square = place[..., 0] * wide + place[..., 1]
     nearest = depth.new_full((pos.size(0), wide * wide), -math.inf)
     nearest = nearest.scatter_reduce(1, square, depth, "amax")
-    return depth >= nearest.gather(1, square) - (2.0 * cell if tolerance is None else tolerance)
+    return depth >= nearest.gather(1, square) - (cell if tolerance is None else tolerance)
 
 
 def view_directions(
