@@ -69,7 +69,23 @@ def view_directions(
     elevation: tuple[float, float] = (-10.0, 60.0),
     up: int = 2,
 ) -> Tensor:
-    """Directions to viewers at any azimuth, at an elevation between two, in degrees; ``[B, 3]``."""
+    """Directions to viewers at any azimuth.
+
+    Args:
+        count: How many.
+        generator: Source of all draws; torch's global one if not given.
+        elevation: Lowest and highest angle above the ground, in degrees; uniform between them.
+        up: The vertical axis (0, 1 or 2).
+
+    Returns:
+        Unit vectors ``[count, 3]``.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.transforms import view_directions
+        >>> view_directions(2, torch.Generator().manual_seed(0), elevation=(90.0, 90.0))[:, 2]
+        tensor([1., 1.])
+    """
     device = None if generator is None else generator.device
     azimuth, height = torch.rand(2, count, generator=generator, device=device)
     azimuth = 2.0 * math.pi * azimuth

@@ -69,7 +69,7 @@ def _parts(pos: Tensor, severity: int, generator: torch.Generator) -> list[int]:
     total = round(LOCAL[severity] * len(pos) / _FULL)
     parts = 1 + int(torch.randint(_PARTS, (), generator=generator))
     which = torch.randint(parts, (total,), generator=generator)
-    return torch.bincount(which, minlength=parts).tolist()  # type: ignore[no-any-return]
+    return torch.bincount(which, minlength=parts).tolist()
 
 
 def _uniform(count: int, generator: torch.Generator) -> Tensor:
