@@ -44,7 +44,7 @@ class Line(NamedTuple):
 
 REFERENCE = "DGCNN, standard"
 LINES: Sequence[Line] = (
-    Line("MGIC-pyramid, robust, 40 epochs", "mgic_pyramid", "robust", 40),
+    Line("MGIC-pyramid, robust, 120 epochs", "mgic_pyramid", "robust", 120),
     Line(REFERENCE, "dgcnn", "standard"),
     Line("MGIC-pyramid, standard", "mgic_pyramid", "pyramid"),
     Line("DGCNN, robust", "dgcnn", "robust"),
