@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     )
     from mgic_geo.training._provenance import provenance
     from mgic_geo.training.config import AugmentConfig, TrainConfig
+    from mgic_geo.training.corruption_scores import CorruptionScores, evaluate_corruptions
     from mgic_geo.training.data import (
         Clouds,
         Splits,
@@ -33,6 +34,7 @@ __all__ = [
     "CloudScores",
     "Clouds",
     "ConfusionMatrix",
+    "CorruptionScores",
     "ImageConfig",
     "ImageScores",
     "Preprocess",
@@ -44,6 +46,7 @@ __all__ = [
     "augment",
     "classify",
     "evaluate_clouds",
+    "evaluate_corruptions",
     "evaluate_images",
     "evaluate_segmentation",
     "make_splits",
@@ -58,6 +61,7 @@ __all__ = [
 __getattr__ = at_first_use(
     __name__,
     {
+        "corruption_scores": ("CorruptionScores", "evaluate_corruptions"),
         "config": ("AugmentConfig", "TrainConfig"),
         "data": ("Clouds", "Splits", "augment", "make_splits", "split_by_name", "to_clouds"),
         "evaluate": ("evaluate_clouds", "predict_logits"),
