@@ -22,6 +22,7 @@ NAMES = (
     "recipe",
     "pyramids",
     "fine_tune",
+    "segmentation",
     "image_trials",
     "cifar10",
     "width",
