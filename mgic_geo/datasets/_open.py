@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mgic_geo.datasets._open_images import IMAGE_DATASETS, open_images
+from mgic_geo.datasets._point_labels_npz import has_point_labels, open_point_labels
 from mgic_geo.datasets._tree import SUFFIXES
 from mgic_geo.datasets.clouds import PointClouds
 from mgic_geo.datasets.furniture import Furniture10, Furniture10Parts
@@ -38,9 +39,10 @@ def open_dataset(
     Names of clouds are ``furniture10`` and ``modelnet10``, of clouds with a class for each point
     ``furniture10-parts``, ``shapenet-part`` and ``s3dis``, of images ``cifar10``, ``cifar100``,
     ``imagenet``, ``camvid`` and ``cityscapes``. An NPZ or HDF5 file or a folder of shapes becomes
-    :class:`PointClouds`; a zip or a folder of images :class:`ImageFolder`, or, with ``images/``
-    and ``labels/`` in it, :class:`SegmentationFolder`. Of images, the classes of CIFAR-10 at
-    32 x 32 pixels and the file names of CamVid are recognised, too.
+    :class:`PointClouds`, or, of an NPZ with ``point_label``, :class:`PointLabelDataset`; a zip or a
+    folder of images :class:`ImageFolder`, or, with ``images/`` and ``labels/`` in it,
+    :class:`SegmentationFolder`. Of images, the classes of CIFAR-10 at 32 x 32 pixels and the file
+    names of CamVid are recognised, too.
 
     Args:
         data: One of those names, or a path.
@@ -81,6 +83,8 @@ def open_dataset(
             f"no data set {data!r}: give {', '.join(NAMED_DATASETS)}, an npz file, a folder "
             "of shapes, or a folder or zip of images"
         )
+    if has_point_labels(source):
+        return open_point_labels(source, split, num_points, **settings)
     cache = Path(root) / source.resolve().stem
     if cache.resolve() == source.resolve():
         cache = cache.with_name(f"{cache.name}-sampled")  # never among the user's class folders

@@ -256,3 +256,35 @@ def test_what_is_no_s3dis(tmp_path: Path) -> None:
         file.write_text("")
     with pytest.raises(DataError, match=r"holds no points; lines of 'x y z r g b' are needed"):
         S3DIS(tmp_path, "test", strict=True)
+
+
+def test_own_clouds_from_an_npz(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    points = rng.random((4, 20, 3))
+    arrays = {
+        "points": points,
+        "point_label": (points[..., 2] > 0.5) - 2 * (points[..., 0] > 0.9),
+        "classes": ["leg", "top"],
+        "split": ["train", "test", "train", "test"],
+        "normals": points,
+    }
+    arrays["point_label"] = np.maximum(arrays["point_label"], -1)
+    path = tmp_path / "own.npz"
+    np.savez(path, **arrays)
+    dataset = open_dataset(str(path), tmp_path, "test", 12, features="normals")
+    assert isinstance(dataset, PointLabelDataset)
+    assert (dataset.classes, dataset.categories) == (("leg", "top"), ("cloud",))
+    assert dataset.names == ("cloud_0001", "cloud_0003")
+    z, label = dataset.points[..., 2], dataset.point_labels
+    assert torch.equal(dataset.features, dataset.points)
+    assert torch.equal(label == -1, dataset.points[..., 0] > 0.9)
+    assert torch.equal((label == 1)[label >= 0], (z > 0.5)[label >= 0])
+    assert len(open_dataset(str(path), tmp_path, None, 12)) == 4
+    for changes, text in (
+        ({"point_label": np.zeros((4, 5), int)}, r"'point_label' must be whole numbers of shape"),
+        ({"point_label": np.full((4, 20), 2)}, r"own.npz: point_labels must be in \[-1, 1\]"),
+        ({"points": points[..., :2]}, r"'points' must be numbers of shape"),
+    ):
+        np.savez(path, **{**arrays, **changes})
+        with pytest.raises(DataError, match=text):
+            open_dataset(str(path), tmp_path, None, 12)
