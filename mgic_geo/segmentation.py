@@ -17,7 +17,6 @@ from mgic_geo.io.cloud import OnNan
 from mgic_geo.io.features import cloud_features, normals_column
 from mgic_geo.models import WeightsInfo, load_model
 
-SEGMENTATION_WEIGHTS = "furniture10-mgic-diffgcn-seg"
 _MOST_PARTS = 16  # of as many points as the weights were trained on; others follow their neighbours
 _NEIGHBORS = 3
 _CHUNK = 1 << 18  # points that are looked up at a time
@@ -53,7 +52,7 @@ class Segmentation:
 
 def segment_points(
     shape: Any,
-    weights: str | os.PathLike[str] | tuple[nn.Module, WeightsInfo] = SEGMENTATION_WEIGHTS,
+    weights: str | os.PathLike[str] | tuple[nn.Module, WeightsInfo],
     *,
     num_points: int | None = None,
     seed: int = 0,

@@ -67,7 +67,9 @@ def open_point_labels(
             f"{source}: {KEY!r} must be whole numbers of shape {list(points.shape[:2])}, not "
             f"{part.dtype} of {list(part.shape)}"
         )
-    texts = {key: tuple(map(str, found[key])) for key in ("name", "split") if key in found}
+    texts: dict[str, tuple[str, ...]] = {
+        key: tuple(map(str, found[key])) for key in ("name", "split") if key in found
+    }
     texts["classes"] = tuple(map(str, found.get("categories", ["cloud"])))
     label = found.get("label", np.zeros(len(points), dtype=np.int64))
     beside = {key: found[key] for key in FEATURES if key in found}

@@ -79,12 +79,14 @@ class S3DIS(PointLabelDataset):
             is named with its file.
 
     Example:
-        The archive has to be asked for, so this does not run without it. ::
-
-            from mgic_geo.datasets import S3DIS
-
-            dataset = S3DIS("datasets/s3dis", split="train", num_points=4096, features="colors")
-            dataset[0].y  # the class of each point of the first block
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.datasets import S3DIS
+        >>> from mgic_geo.testing import write_tiny_s3dis
+        >>> with TemporaryDirectory() as folder:  # three rooms in the layout of the archive
+        ...     _ = write_tiny_s3dis(f"{folder}/raw")
+        ...     dataset = S3DIS(folder, "test", num_points=64, min_points=20, progress=False)
+        >>> dataset.names, [dataset.classes[i] for i in dataset[0].y.unique()]
+        (('Area_5/hallway_1/0000', 'Area_5/hallway_1/0001'), ['ceiling', 'floor', 'clutter'])
     """
 
     def __init__(

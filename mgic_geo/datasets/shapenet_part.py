@@ -86,12 +86,14 @@ class ShapeNetPart(PointLabelDataset):
             is named with its file.
 
     Example:
-        The archive has to be asked for, so this does not run without it. ::
-
-            from mgic_geo.datasets import ShapeNetPart
-
-            dataset = ShapeNetPart("datasets/shapenet-part", split="test", num_points=2048)
-            dataset[0].y  # the part of each point, as numbers in dataset.classes
+        >>> from tempfile import TemporaryDirectory
+        >>> from mgic_geo.datasets import ShapeNetPart
+        >>> from mgic_geo.testing import write_tiny_shapenet_part
+        >>> with TemporaryDirectory() as folder:  # two categories in the layout of the archive
+        ...     _ = write_tiny_shapenet_part(f"{folder}/raw")
+        ...     dataset = ShapeNetPart(folder, split="train", num_points=16, progress=False)
+        >>> [dataset.classes[i] for i in dataset[0].y.unique()]
+        ['chair_0', 'chair_1']
     """
 
     def __init__(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from mgic_geo.datasets._point_labels import choose
 from mgic_geo.datasets.furniture import FURNITURE_PARTS, furniture_mesh, furniture_parts
 from mgic_geo.datasets.furniture.shapes import CLASSES
 from mgic_geo.errors import DataError
+from mgic_geo.testing import write_tiny_s3dis, write_tiny_shapenet_part
 
 # What every piece of a class has, whatever its style.
 ALWAYS = {
@@ -106,34 +106,8 @@ def test_few_points_are_all_taken_some_again() -> None:
     assert len(set(choose(20, 12, rng))) == 12
 
 
-SYNSETS = {"Chair": "03001627", "Mug": "03797390"}
-
-
-def write_shapenet(folder: Path) -> Path:
-    """Two categories, three shapes each, in the layout of the archive."""
-    rng = np.random.default_rng(0)
-    folder = folder / "shapenetcore_partanno_segmentation_benchmark_v0_normal"
-    folder.mkdir(parents=True)
-    lines = [f"{name}\t{synset}\n" for name, synset in SYNSETS.items()]
-    (folder / "synsetoffset2category.txt").write_text("".join(lines))
-    lists: dict[str, list[str]] = {"train": [], "val": [], "test": []}
-    for (_, synset), first in zip(SYNSETS.items(), (12, 36)):
-        (folder / synset).mkdir()
-        for split, count in (("train", 40), ("val", 30), ("test", 8)):
-            points, normals = rng.random((count, 3)), rng.random((count, 3))
-            label = first + (points[:, 2] > 0.5)
-            rows = np.concatenate([points, normals, label[:, None]], axis=1)
-            np.savetxt(folder / synset / f"{split}1.txt", rows, "%.6f")
-            lists[split].append(f"shape_data/{synset}/{split}1")
-    (folder / "train_test_split").mkdir()
-    for split, names in lists.items():
-        path = folder / "train_test_split" / f"shuffled_{split}_file_list.json"
-        path.write_text(json.dumps(names[::-1]))
-    return folder
-
-
 def test_shapenet_part(tmp_path: Path) -> None:
-    folder = write_shapenet(tmp_path / "datasets" / "raw")
+    folder = write_tiny_shapenet_part(tmp_path / "datasets" / "raw")
     root = tmp_path / "datasets"
     dataset = ShapeNetPart(root, "train", num_points=16, features="normals", progress=False)
     assert dataset.names == ("03001627/train1", "03797390/train1")
@@ -155,7 +129,7 @@ def test_shapenet_part(tmp_path: Path) -> None:
 
 
 def test_a_damaged_line_of_shapenet_part_is_named(tmp_path: Path) -> None:
-    folder = write_shapenet(tmp_path / "raw")
+    folder = write_tiny_shapenet_part(tmp_path / "raw")
     file = folder / "03001627" / "train1.txt"
     lines = file.read_text().splitlines()
     for line, text in (
@@ -176,7 +150,7 @@ def test_a_damaged_line_of_shapenet_part_is_named(tmp_path: Path) -> None:
 def test_what_is_no_shapenet_part(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="ShapeNet-Part is not here"):
         ShapeNetPart(tmp_path)
-    folder = write_shapenet(tmp_path / "raw")
+    folder = write_tiny_shapenet_part(tmp_path / "raw")
     with pytest.raises(DataError, match="split must be one of train, val, test"):
         ShapeNetPart(tmp_path, "all")
     with pytest.raises(DataError, match="ShapeNet-Part has normals alone"):
@@ -192,22 +166,8 @@ def test_what_is_no_shapenet_part(tmp_path: Path) -> None:
         ShapeNetPart(tmp_path)
 
 
-def write_s3dis(folder: Path) -> Path:
-    """Rooms of 2 by 1 metres in two areas, in the layout of the archive."""
-    rng = np.random.default_rng(0)
-    folder = folder / "Stanford3dDataset_v1.2_Aligned_Version"
-    for area, room in (("Area_1", "office_1"), ("Area_1", "office_2"), ("Area_5", "hallway_1")):
-        inside = folder / area / room / "Annotations"
-        inside.mkdir(parents=True)
-        for name, height in (("floor_1", 0.0), ("ceiling_1", 2.5), ("stairs_1", 1.0)):
-            pos = rng.random((60, 3)) * [1.99, 0.99, 0.1] + [10.0, 20.0, height]
-            color = rng.integers(0, 256, (60, 3))
-            np.savetxt(inside / f"{name}.txt", np.concatenate([pos, color], axis=1), "%.3f")
-    return folder
-
-
 def test_s3dis(tmp_path: Path) -> None:
-    folder = write_s3dis(tmp_path / "raw")
+    folder = write_tiny_s3dis(tmp_path / "raw")
     dataset = S3DIS(tmp_path, "train", num_points=32, min_points=20, features="colors")
     assert dataset.names == tuple(
         f"Area_1/office_{room}/{block:04d}" for room in (1, 2) for block in (0, 1)
@@ -229,7 +189,7 @@ def test_s3dis(tmp_path: Path) -> None:
 
 
 def test_a_damaged_line_of_s3dis_is_named(tmp_path: Path) -> None:
-    folder = write_s3dis(tmp_path / "raw")
+    folder = write_tiny_s3dis(tmp_path / "raw")
     file = folder / "Area_1" / "office_2" / "Annotations" / "ceiling_1.txt"
     lines = file.read_text().splitlines()
     lines[4] = "1.0 2.0 3.0 12\x10 3 4"  # as in the published archive
@@ -245,7 +205,7 @@ def test_a_damaged_line_of_s3dis_is_named(tmp_path: Path) -> None:
 def test_what_is_no_s3dis(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="S3DIS is not here"):
         S3DIS(tmp_path)
-    folder = write_s3dis(tmp_path / "raw")
+    folder = write_tiny_s3dis(tmp_path / "raw")
     with pytest.raises(DataError, match="no room with a folder Annotations in Area_3"):
         S3DIS(tmp_path, "test", test_area=3)
     with pytest.raises(DataError, match="no block of 1 rooms has 500 points"):
