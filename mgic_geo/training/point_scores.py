@@ -102,11 +102,11 @@ def shape_iou(
         >>> import torch
         >>> from mgic_geo.training import shape_iou
         >>> predicted, target = torch.tensor([0, 1, 1, 1]), torch.tensor([0, 0, 1, 1])
-        >>> float(shape_iou(predicted, target, num_classes=3))  # (1/2 + 2/3) / 2
-        0.5833333134651184
+        >>> round(float(shape_iou(predicted, target, num_classes=3)), 4)  # (1/2 + 2/3) / 2
+        0.5833
         >>> allowed = torch.tensor([True, True, True])  # the third is absent from both: 1
-        >>> float(shape_iou(predicted, target, 3, allowed))
-        0.7222222089767456
+        >>> round(float(shape_iou(predicted, target, 3, allowed)), 4)
+        0.7222
     """
     if not target.numel():
         return torch.tensor(float("nan"))

@@ -45,7 +45,7 @@ class Furniture10Parts(PointLabelDataset):
         >>> dataset[0]
         Data(y=[64], pos=[64, 3], name='bathtub_0001', category=[1])
         >>> [dataset.classes[i] for i in dataset[9].y.unique()]
-        ['basin', 'seat', 'tank']
+        ['basin', 'tank']
     """
 
     def __init__(

@@ -94,7 +94,7 @@ def furniture_parts(
         >>> from mgic_geo.datasets.furniture import FURNITURE_PARTS, furniture_parts
         >>> mesh, part = furniture_parts("table", seed=3)
         >>> len(part) == len(mesh.faces), sorted({FURNITURE_PARTS[i] for i in part})
-        (True, ['leg', 'top'])
+        (True, ['leg', 'other', 'top'])
     """
     if class_name not in _FAMILIES:
         raise DataError(f"unknown class '{class_name}'; there are {', '.join(CLASSES)}")
