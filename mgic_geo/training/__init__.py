@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mgic_geo.training._evaluate_points import evaluate_points
     from mgic_geo.training._provenance import provenance
     from mgic_geo.training.config import AugmentConfig, TrainConfig
+    from mgic_geo.training.corruption_scores import CorruptionScores, evaluate_corruptions
     from mgic_geo.training.data import (
         Clouds,
         PointLabels,
@@ -36,6 +37,7 @@ __all__ = [
     "CloudScores",
     "Clouds",
     "ConfusionMatrix",
+    "CorruptionScores",
     "ImageConfig",
     "ImageScores",
     "PointLabels",
@@ -49,6 +51,7 @@ __all__ = [
     "augment",
     "classify",
     "evaluate_clouds",
+    "evaluate_corruptions",
     "evaluate_images",
     "evaluate_points",
     "evaluate_segmentation",
@@ -65,6 +68,7 @@ __all__ = [
 __getattr__ = at_first_use(
     __name__,
     {
+        "corruption_scores": ("CorruptionScores", "evaluate_corruptions"),
         "config": ("AugmentConfig", "TrainConfig"),
         "data": (
             "Clouds",

@@ -32,6 +32,10 @@ _POINT_OPTIONS = (
     "correction_scale",
 )
 _FREE_OPTIONS = ("residual", "dropout", "correction_scale")  # weights fit whatever they are
+_SHARES = (
+    "flip", "cut_mix", "rigid_mix", "deform", "view", "density", "clusters", "outliers",
+    "spoilt", "center",
+)  # fmt: skip
 _CHOICES = {
     "mixed_precision": ("no", "bf16", "fp16"),
     "optimizer": ("adamw", "sgd"),
@@ -56,6 +60,19 @@ class AugmentConfig:
             on 256 to 512 points, one seed reached 89.1 % on 1,024 points and 93.3 % on 384.
         cut_mix: Probability that a batch is mixed by
             :func:`~mgic_geo.transforms.cut_mix_clouds`, clouds and labels.
+        rigid_mix: The same, with ``rigid``: parts of one shape moved to another.
+        tilt_degrees: Largest rotation about a random horizontal axis.
+        deform: Probability that a batch is bent by :func:`~mgic_geo.transforms.deform_clouds`.
+        view: Probability that a cloud is seen from one side, see
+            :func:`~mgic_geo.transforms.spoil_clouds`, as for the next five.
+        density: Probability that it thins with the distance to a viewer.
+        holes: Largest share of its points that is cut out.
+        clusters: Largest share of points in blobs that are not its own.
+        outliers: Largest share of stray points.
+        noise: Largest standard deviation of the noise, drawn anew for each cloud, in radii.
+        spoilt: Probability of holes, of clusters, of outliers and of noise in a cloud.
+        center: Probability that a batch is then centred and scaled anew, as a scan is that comes
+            spoilt.
 
     Raises:
         MgicGeoError: A number is out of range.
@@ -76,9 +93,21 @@ class AugmentConfig:
     drop: float = 0.2
     drop_min: float = 0.0
     cut_mix: float = 0.0
+    rigid_mix: float = 0.0
+    tilt_degrees: float = 0.0
+    deform: float = 0.0
+    view: float = 0.0
+    density: float = 0.0
+    holes: float = 0.0
+    clusters: float = 0.0
+    outliers: float = 0.0
+    noise: float = 0.0
+    spoilt: float = 0.35
+    center: float = 0.0
 
     def __post_init__(self) -> None:
-        tops = {"scale": 0.99, "flip": 1.0, "drop": 0.99, "drop_min": self.drop, "cut_mix": 1.0}
+        tops = {"scale": 0.99, "drop": 0.99, "drop_min": self.drop, "holes": 0.99}
+        tops |= dict.fromkeys(_SHARES, 1.0)
         for name, value in vars(self).items():
             if not 0.0 <= value <= tops.get(name, math.inf):
                 raise MgicGeoError(

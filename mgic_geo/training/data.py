@@ -22,7 +22,16 @@ from mgic_geo.datasets._open import is_image_data
 from mgic_geo.errors import DataError, MgicGeoError
 from mgic_geo.models import list_models, model_data
 from mgic_geo.training.config import AugmentConfig, TrainConfig
-from mgic_geo.transforms import augment_clouds, normalize_sphere, subset_clouds
+from mgic_geo.transforms import (
+    augment_clouds,
+    deform_clouds,
+    normalize_sphere,
+    spoil_clouds,
+    subset_clouds,
+)
+from mgic_geo.transforms.deform import recentred
+
+_SPOILT = ("view", "density", "holes", "clusters", "outliers", "noise")
 
 # Named sets whose official split for validation is the one that is reported.
 _OWN_VAL = ("camvid", "cityscapes", "imagenet", "shapenet-part")
@@ -319,10 +328,20 @@ def augment(
         >>> augment(torch.rand(4, 32, 3), config, torch.Generator().manual_seed(0)).shape
         torch.Size([4, 16, 3])
     """
+    count = pos.size(1)
     if config.drop > 0.0:
         span = config.drop - config.drop_min
         share = config.drop_min + span * float(torch.rand((), generator=generator))
-        pos = subset_clouds(pos, max(round(pos.size(1) * (1.0 - share)), 1), generator)
+        count = max(round(count * (1.0 - share)), 1)
+    if by_chance(config.deform, generator):
+        pos = torch.cat([deform_clouds(pos[..., :3], generator), pos[..., 3:]], dim=2)
+    spoilt = {name: getattr(config, name) for name in _SPOILT}
+    if any(spoilt.values()):
+        pos = spoil_clouds(pos, count, generator, spoilt=config.spoilt, **spoilt)
+        if by_chance(config.center, generator):
+            pos = torch.cat([recentred(pos[..., :3]), pos[..., 3:]], dim=2)
+    elif count < pos.size(1):
+        pos = subset_clouds(pos, count, generator)
     return augment_clouds(
         pos,
         generator,
@@ -331,5 +350,11 @@ def augment(
         rotate_degrees=config.rotate_degrees,
         flip=config.flip,
         jitter=config.jitter,
+        tilt_degrees=config.tilt_degrees,
         normals=normals,
     )
+
+
+def by_chance(probability: float, generator: torch.Generator) -> bool:
+    """Whether it happens; nothing is drawn for what is off, so that recipes keep their numbers."""
+    return probability > 0.0 and float(torch.rand((), generator=generator)) < probability

@@ -21,6 +21,7 @@ NAMES = (
     "table_12",
     "recipe",
     "pyramids",
+    "corruptions",
     "fine_tune",
     "segmentation",
     "image_trials",
