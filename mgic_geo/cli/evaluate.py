@@ -1,7 +1,8 @@
 """Measure weights on labelled clouds, images or pixels: the figures in all and for each class.
 
 Without arguments: the shipped weights on the test split of ModelNet-10. Clouds: accuracy and
-confusion matrix; images: top-1 and top-5 accuracy; images with masks: intersection over union.
+confusion matrix; clouds with a class for each point, and images with masks: intersection over
+union; images: top-1 and top-5 accuracy.
 Classes are matched by name. The same files give the same figures every time.
 """
 
@@ -60,6 +61,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     loaded = load_weights(options)
+    if loaded.info.data == "point_labels":
+        from mgic_geo.cli import _points
+
+        return _points.evaluate(loaded, options)
     return (_clouds if loaded.info.data == "clouds" else evaluate)(loaded, options)
 
 

@@ -17,6 +17,7 @@ from mgic_geo.io import atomic_write, parse_features
 from mgic_geo.io.features import feature_width
 from mgic_geo.models import model_task, read_weights_info
 from mgic_geo.models._parts import follow_points
+from mgic_geo.models.registry import CLOUD_DATA, POINT_TASKS
 from mgic_geo.models.weights import weights_path
 from mgic_geo.training.image_config import ImageConfig
 
@@ -120,8 +121,10 @@ class TrainConfig:
 
     Args:
         data: ``furniture10`` (made on the spot), ``modelnet10``, or the path of an npz file or of a
-            folder of shapes; ``cifar10`` or another set of images by name, or a folder or zip of
-            images. It decides what is trained: a classifier of clouds, of images or of pixels.
+            folder of shapes; ``furniture10-parts`` (made on the spot), ``shapenet-part``, ``s3dis``
+            or an npz file with ``point_label``; ``cifar10`` or another set of images by name, or a
+            folder or zip of images. It decides what is trained: a classifier of clouds, of their
+            points, of images or of pixels.
         source: Where a data set that has a name lies, if not in ``root``.
         root: Folder for downloads and processed clouds.
         num_points: Points a cloud.
@@ -282,7 +285,7 @@ class TrainConfig:
         default = {f.name: f.default for f in dataclasses.fields(self)}
         args = dict(info.model_args)
         args.pop("in_channels", None)  # follows from the features
-        own = [name for name in _POINT_OPTIONS if info.task == "points" and name in args]
+        own = [name for name in _POINT_OPTIONS if info.task in POINT_TASKS and name in args]
         taken = {"model": info.model, "features": ",".join(info.features)}
         for name, value in {**taken, **{name: args.pop(name) for name in own}}.items():
             mine = getattr(self, name)
@@ -291,7 +294,7 @@ class TrainConfig:
             elif mine != value and name not in _FREE_OPTIONS:
                 raise MgicGeoError(f"{name} = {mine!r}: the weights {weights} have {value!r}")
         self.model_options = {**args, **self.model_options}
-        if info.data != "clouds" and self.image.mean is None and self.image.std is None:
+        if info.data not in CLOUD_DATA and self.image.mean is None and self.image.std is None:
             colours = {"mean": info.mean, "std": info.std}
             self.image = dataclasses.replace(self.image, **colours)  # type: ignore[arg-type]
 
@@ -317,13 +320,13 @@ class TrainConfig:
             MgicGeoError: An option of point models is set for one of another task.
         """
         own = {name: getattr(self, name) for name in _POINT_OPTIONS}
-        if self.features and model_task(self.model) != "points":
+        if self.features and model_task(self.model) not in POINT_TASKS:
             raise MgicGeoError(
                 f"features = {self.features}: {self.model} is no point model, it takes none"
             )
         if self.features:
             own["in_channels"] = feature_width(self.feature_names)
-        if model_task(self.model) == "points":
+        if model_task(self.model) in POINT_TASKS:
             return follow_points({**own, **self.model_options}, self.num_points)
         for name, value in own.items():
             if value != getattr(type(self), name):

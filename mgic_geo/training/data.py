@@ -12,6 +12,7 @@ from torch import Tensor
 from mgic_geo.datasets import (
     NAMED_DATASETS,
     CloudDataset,
+    PointLabelDataset,
     novel_split,
     open_dataset,
     train_val_split,
@@ -32,10 +33,13 @@ from mgic_geo.transforms.deform import recentred
 
 _SPOILT = ("view", "density", "holes", "clusters", "outliers", "noise")
 
-# Named sets of images whose official split for validation is the one that is reported.
-_OWN_VAL = ("camvid", "cityscapes", "imagenet")
+# Named sets whose official split for validation is the one that is reported.
+_OWN_VAL = ("camvid", "cityscapes", "imagenet", "shapenet-part")
+# Data sets that are made on the spot, whose test split is at hand.
+_MADE = ("furniture10", "furniture10-parts")
 _HOLDS = {
     "clouds": "point clouds",
+    "point_labels": "point clouds with a class for each point",
     "images": "images with a class each",
     "masks": "images with a class for each pixel",
 }
@@ -64,12 +68,47 @@ class Clouds:
     def __len__(self) -> int:
         return self.label.numel()
 
+    def take(self, index: Tensor) -> Clouds:
+        """The clouds of an index ``[M']``."""
+        return Clouds(self.pos[index], self.label[index])
+
+
+@dataclass(frozen=True)
+class PointLabels(Clouds):
+    """Clouds with a class for each point, centred and scaled to the unit sphere.
+
+    Args:
+        pos: Coordinates and, behind them, features, float ``[M, n, 3 + F]``.
+        label: Category of each cloud, int64 ``[M]``.
+        point_label: Class of each point, int64 ``[M, n]``; -1 for one without.
+        categories: Names of the categories.
+        allowed: Classes that a category has, bool ``[K, C]``, where the category is known and
+            others are no answer; see :class:`~mgic_geo.datasets.PointLabelDataset`.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.training import PointLabels
+        >>> part = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 0]])
+        >>> clouds = PointLabels(torch.rand(2, 4, 3), torch.tensor([0, 1]), part, ("chair", "sofa"))
+        >>> len(clouds), clouds.take(torch.tensor([1])).point_label
+        (2, tensor([[1, 1, 1, 0]]))
+    """
+
+    point_label: Tensor
+    categories: tuple[str, ...]
+    allowed: Tensor | None = None
+
+    def take(self, index: Tensor) -> PointLabels:
+        """The clouds of an index ``[M']``."""
+        pos, label, points = (t[index] for t in (self.pos, self.label, self.point_label))
+        return PointLabels(pos, label, points, self.categories, self.allowed)
+
 
 @dataclass(frozen=True)
 class Splits(Generic[T]):
     """What a run trains on, chooses its epoch by, and reports at the end.
 
-    Each part is :class:`Clouds`, or a data set of images.
+    Each part is :class:`Clouds`, :class:`PointLabels`, or a data set of images.
 
     Args:
         train: Training part.
@@ -99,7 +138,8 @@ def to_clouds(dataset: CloudDataset) -> Clouds:
         dataset: Clouds ``[M, n, 3]`` with their labels, and perhaps features.
 
     Returns:
-        The clouds that :func:`train` and :func:`evaluate_clouds` take.
+        The clouds that :func:`train` and :func:`evaluate_clouds` take; :class:`PointLabels` of a
+        :class:`~mgic_geo.datasets.PointLabelDataset`.
 
     Example:
         >>> from mgic_geo.datasets import Furniture10
@@ -111,6 +151,9 @@ def to_clouds(dataset: CloudDataset) -> Clouds:
     pos = normalize_sphere(dataset.points)
     if dataset.feature_names:
         pos = torch.cat([pos, dataset.features], dim=2)
+    if isinstance(dataset, PointLabelDataset):
+        points = dataset.point_labels
+        return PointLabels(pos, dataset.labels, points, dataset.categories, dataset.allowed)
     return Clouds(pos, dataset.labels)
 
 
@@ -178,7 +221,7 @@ def make_splits(config: TrainConfig) -> Splits[Any]:
     if config.per_class is not None:
         train = _take(train, _first_of_each(train, config.per_class))
     # An npz holds one split, so only the named data sets have a test split to report.
-    if config.data == "furniture10":
+    if config.data in _MADE:
         test = _ready(_open(config, "test"))
     return Splits(train, val, test, dataset.classes)
 
@@ -251,12 +294,14 @@ def _first_of_each(part: Any, count: int) -> Tensor:
 
 def _take(part: Any, index: Tensor) -> Any:
     if isinstance(part, Clouds):
-        return Clouds(part.pos[index], part.label[index])
+        return part.take(index)
     return part.subset(index.tolist())
 
 
 def data_kind(dataset: Any) -> str:
     """What a data set holds, as :func:`mgic_geo.models.model_data` says it."""
+    if isinstance(dataset, PointLabelDataset):
+        return "point_labels"
     if isinstance(dataset, CloudDataset):
         return "clouds"
     return "masks" if dataset.kind == "segmentation" else "images"

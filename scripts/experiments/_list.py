@@ -23,6 +23,7 @@ NAMES = (
     "pyramids",
     "corruptions",
     "fine_tune",
+    "segmentation",
     "image_trials",
     "cifar10",
     "width",

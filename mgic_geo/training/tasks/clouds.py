@@ -38,8 +38,12 @@ class CloudTask(Task):
             features=config.feature_names,
         )
         self._normals = normals_column(config.feature_names)
-        weight = class_weights(splits.train.label, self.num_classes, config.class_balance)
+        weight = self._class_weights()
         self.weight = None if weight is None else weight.to(device)
+
+    def _class_weights(self) -> Tensor | None:
+        label = self.splits.train.label
+        return class_weights(label, self.num_classes, self.config.class_balance)
 
     def check(self, model: nn.Module) -> None:
         least: int = getattr(model, "min_points", 1)
