@@ -28,6 +28,7 @@ LIMIT = 2_000_000  # bytes
 PACKAGE = Path(mgic_geo.__file__).parent
 
 CARD = Path(__file__).with_name("model_card.md")
+POINTS_CARD = Path(__file__).with_name("model_card_points.md")
 LICENCE = """The shapes are CAD models from the Internet whose copyright stays with their authors;
 the collection is offered for the convenience of academic research (`datasets/modelnet10`).
 None of them is part of this package. The weights come under the package's licence; ask your own
@@ -70,6 +71,26 @@ def _accuracy(result: dict[str, Any], config: dict[str, Any], own: bool) -> str:
     return "\n".join(lines)
 
 
+def _overlap(result: dict[str, Any]) -> str:
+    """Figures of a network that gives points a class, on the test split where it is at hand."""
+    which = next((name for name in ("test", "validation") if name in result), None)
+    if which is None:
+        raise DataError("neither run was judged; give one with --validated RUN_FOLDER")
+    part = result[which]
+    lines = [
+        f"{which.capitalize()} part ({part['num_shapes']} shapes, not trained on), epoch "
+        f"{result['chosen_epoch']}: **{100 * part['mean_iou']:.2f} % mean IoU** over the classes, "
+        f"{100 * part['shape_iou']:.2f} % mean IoU of shapes (over the classes of a shape first), "
+        f"{100 * part['accuracy']:.2f} % of the points.",
+        "",
+        "| class | IoU |",
+        "|---|---|",
+    ]
+    for name, iou in part["per_class_iou"].items():
+        lines.append(f"| {name} | {'-' if iou is None else f'{100 * iou:.1f} %'} |")
+    return "\n".join(lines)
+
+
 _UNJUDGED = """No shape was held out from these weights, so this card has no figure of accuracy yet.
 Measure them on shapes that they have not seen, with the second command above."""
 
@@ -109,27 +130,38 @@ def ship(
     )
     modelnet = "modelnet10" in config["data"].lower()
     data = "ModelNet-10" if modelnet else config["data"]
-    card = CARD.read_text("utf-8").format(
-        name=name,
-        **{
-            key: config[key]
-            for key in ("lr", "weight_decay", "label_smoothing", "dropout", "batch_size")
-        },
-        model=info.model,
-        parameters=sum(p.numel() for p in model.parameters()),
-        macs=sum(layer.macs for layer in layers) / 1e6,
-        size=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-        num_points=info.num_points,
-        epochs=result["epochs"],
-        classes=", ".join(name.replace("_", " ") for name in info.classes),
-        num_classes=len(info.classes),
-        shapes=result["train_shapes"],
-        data=data,
-        licence=LICENCE if modelnet else "",
-        augment=_augment(config["augment"]),
-        runs="\n".join(runs),
-        accuracy=_UNJUDGED if unjudged else _accuracy(judged, judged_by, own=validated is None),
+    points = info.data == "point_labels"
+    if unjudged:
+        accuracy = _UNJUDGED
+    elif points:
+        accuracy = _overlap(judged)
+    else:
+        accuracy = _accuracy(judged, judged_by, own=validated is None)
+    card = (
+        (POINTS_CARD if points else CARD)
+        .read_text("utf-8")
+        .format(
+            name=name,
+            **{
+                key: config[key]
+                for key in ("lr", "weight_decay", "label_smoothing", "dropout", "batch_size")
+            },
+            model=info.model,
+            parameters=sum(p.numel() for p in model.parameters()),
+            macs=sum(layer.macs for layer in layers) / 1e6,
+            size=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            num_points=info.num_points,
+            epochs=result["epochs"],
+            classes=", ".join(name.replace("_", " ") for name in info.classes),
+            num_classes=len(info.classes),
+            shapes=result["train_shapes"],
+            data=data,
+            licence=LICENCE if modelnet else "",
+            augment=_augment(config["augment"]),
+            runs="\n".join(runs),
+            accuracy=accuracy,
+        )
     )
     # a machine's paths say nothing to anybody else
     config |= {"data": Path(config["data"]).name, "root": "datasets", "out": None, "resume": False}

@@ -39,6 +39,8 @@ def check_report(options: Namespace, loaded: Loaded) -> bool:
     """
     if options.report is None:
         return False
+    if getattr(options, "corruptions", None):
+        raise DataError("--report shows one evaluation: leave --corruptions away")
     from mgic_geo.viz.report._page import check_packages
 
     if loaded.info.data != "clouds":
@@ -60,6 +62,8 @@ class PredictionReport:
     """
 
     def __init__(self, options: Namespace, loaded: Loaded) -> None:
+        if options.explain and loaded.info.data != "clouds":
+            raise DataError(f"--explain is for classes of clouds, not for {loaded.info.data}")
         self.wanted = check_report(options, loaded)
         self.options, self.loaded = options, loaded
         self.clouds: list[ReportCloud] = []

@@ -5,6 +5,7 @@ The extra is ``viz``; of segmented images it is ``images``.
 
 from .clouds import draw_cloud, plot_clouds
 from .overlay import class_colors, draw_overlay
+from .point_labels import plot_point_labels
 from .report import ReportCloud, check_report_path, write_report
 from .training import plot_confusion, plot_curves
 
@@ -17,5 +18,6 @@ __all__ = [
     "plot_clouds",
     "plot_confusion",
     "plot_curves",
+    "plot_point_labels",
     "write_report",
 ]

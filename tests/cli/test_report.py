@@ -68,6 +68,12 @@ def test_importances_are_in_report_and_json(
     assert np.shape(explanation["importance"]) == (64,)
     assert np.ptp(explanation["importance"]) > 0
     assert cli(*command).out == done.out
+    (coloured,) = cli(*command, "--out", "new").json
+    assert coloured["explanation"].pop("file") == str(Path("new") / "chair_explained.ply")
+    assert coloured == result
+    header = (tmp_path / "new" / "chair_explained.ply").read_bytes()[:500]
+    assert b"element vertex 64" in header
+    assert b"property uchar red" in header
     assert content(tmp_path / "out.html")["clouds"][0]["explained"]
 
 

@@ -16,7 +16,7 @@ import yaml
 from mgic_geo.datasets.images._base import MemoryImages
 from mgic_geo.models import load_model
 from mgic_geo.profiling import profile_model_by_name, profile_point_model
-from mgic_geo.training import Clouds, Splits, TrainConfig, train
+from mgic_geo.training import Clouds, PointLabels, Splits, TrainConfig, train
 from mgic_geo.transforms import normalize_sphere
 
 CLASSES = ("bed", "night_stand")
@@ -142,6 +142,22 @@ def test_shipped_weights_describe_themselves(script: Script, runs: Path, tmp_pat
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert (config["data"], config["out"]) == ("modelnet10_train.npz", None)
     assert TrainConfig(**{**config, "augment": TrainConfig().augment}).width == 16
+
+
+def test_weights_for_points_have_a_card_of_their_own(script: Script, tmp_path: Path) -> None:
+    pos = normalize_sphere(torch.randn(4, 32, 3, generator=torch.Generator().manual_seed(0)))
+    clouds = PointLabels(pos, torch.arange(4) % 2, (pos[..., 2] > 0).long(), ("bed", "sofa"))
+    options: dict[str, Any] = {"width": 16, "k": 6, "epochs": 1, "batch_size": 4, "num_points": 32}
+    run = tmp_path / "run"
+    config = TrainConfig(data="own.npz", model="mgic_diffgcn_seg", out=str(run), **options)
+    train(config, Splits(clouds, clouds, None, ("low", "high")))
+    folder = script("ship_weights").ship(run, "tiny", None, False, tmp_path)
+    card = (folder / "README.md").read_text()
+    found = json.loads((run / "result.json").read_text())["validation"]
+    assert f"**{100 * found['mean_iou']:.2f} % mean IoU**" in card
+    assert f"| low | {100 * found['per_class_iou']['low']:.1f} % |" in card
+    assert 'segment_points("chair.ply", "tiny")' in card
+    assert load_model(folder / "model.safetensors")[1].task == "point_segmentation"
 
 
 def test_weights_that_nobody_judged(script: Script, runs: Path, tmp_path: Path) -> None:

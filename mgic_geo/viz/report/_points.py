@@ -71,7 +71,7 @@ def pack(clouds: Sequence[ReportCloud], most: int) -> Packed:
         counts.append(len(points))
         parts.append(_steps(points).T.astype("<u2").tobytes())
         if values is not None:
-            parts.append(_shades(values).tobytes())
+            parts.append(shades(values).tobytes())
     return Packed(b"".join(parts), counts)
 
 
@@ -83,8 +83,8 @@ def _steps(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.rint((scaled + 0.5) * LEVELS)
 
 
-def _shades(values: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+def shades(values: npt.ArrayLike) -> npt.NDArray[np.uint8]:
     """Importances by the largest ones, whose 2 % are clipped, as 1 ... 255 with 128 for none."""
-    values = np.nan_to_num(values)
+    values = np.nan_to_num(np.asarray(values, np.float64))
     largest = np.quantile(np.abs(values), 0.98) or np.abs(values).max() or 1.0
     return np.rint(128 + 127 * np.clip(values / largest, -1.0, 1.0)).astype(np.uint8)
