@@ -102,9 +102,12 @@ def test_importances_of_shipped_weights_beat_random_ones(
     assert sum(gains) > 0.2, gains
 
 
-@pytest.mark.parametrize("name", ["mgic_pyramid", "mgic_diffgcn"])
-def test_gradients_find_the_way_back_to_their_points(name: str) -> None:
-    model = small(name)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("mgic_diffgcn", {}), ("mgic_pyramid", {}), ("mgic_pyramid", {"part_size": 40})],
+)
+def test_gradients_find_the_way_back_to_their_points(name: str, options: dict[str, int]) -> None:
+    model = small(name, **options)
     cloud, order = torch.rand(100, 3) - 0.5, torch.randperm(100)
     found = gradient_input(model, cloud, label=1)
     assert (found != 0).sum() > 5

@@ -145,3 +145,12 @@ def test_the_card_of_shipped_weights_is_shown(cli: Cli, files: list[str], tmp_pa
     page = (tmp_path / "out.html").read_text("utf-8")
     assert "<h3>modelnet10-mgic-diffgcn</h3>" in page
     assert "<dt>parameters</dt><dd>106,218</dd>" in page
+
+
+def test_what_does_not_go_together_is_said(
+    cli: Cli, weights: Path, files: list[str], clouds_npz: Path
+) -> None:
+    command = ("evaluate", "--data", clouds_npz, "--weights", weights)
+    done = cli(*command, "--corruptions", "jitter", "--report", "out.html")
+    assert (done.code, done.out) == (1, "")
+    assert "leave --corruptions away" in done.err
