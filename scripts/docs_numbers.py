@@ -190,6 +190,28 @@ def shares() -> str:
     )
 
 
+_WORST = {
+    "clean": "as they are", "heading 5": "any heading", "view 5": "one side seen",
+    "add_global 5": "5 % stray points", "drop_global 5": "256 points", "jitter 5": "noise 0.05",
+}  # fmt: skip
+
+
+def corruptions() -> str:
+    """Accuracy on spoilt clouds, and mCE."""
+    lines: dict[str, dict[str, float]] = {}
+    for row in _read("corruptions"):
+        if row["budget"] == "short":
+            lines.setdefault(row["row"], {})[row["metric"]] = float(row["ours"])
+    return _table(
+        ["network, recipe", *_WORST.values(), "mCE"],
+        [
+            [name, *(f"{found[metric]:.1f}" for metric in _WORST), f"{found['mce']:.2f}"]
+            for name, found in lines.items()
+            if "mce" in found
+        ],
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "weights": weights,
     "points": points,
@@ -198,6 +220,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "classifiers": classifiers,
     "engines": engines,
     "shares": shares,
+    "corruptions": corruptions,
 }
 
 
