@@ -101,6 +101,8 @@ def _open(info: WeightsInfo, options: Namespace) -> tuple[PointLabels, tuple[str
     """The clouds, their classes numbered as those of the weights, their names and size."""
     if options.fold is not None:
         raise DataError("--fold is for clouds with one class each; use --val_fraction")
+    if options.corruptions:
+        raise DataError("--corruptions is for clouds with one class each")
     count = info.num_points if options.num_points is None else options.num_points
     measured = "test" if options.val_fraction is None else "train"
     split = options.split or (measured if options.data in NAMED_DATASETS else None)

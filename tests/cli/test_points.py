@@ -111,6 +111,7 @@ def test_pictures(cli: Cli, segmenter: Path, parts_npz: Path) -> None:
     ("options", "text"),
     [
         (("--fold", 1), "--fold is for clouds with one class each"),
+        (("--corruptions",), "--corruptions is for clouds with one class each"),
         (("--num_points", 65), "its clouds have 64 points, 65 asked"),
     ],
 )

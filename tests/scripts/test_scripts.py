@@ -14,6 +14,7 @@ import torch
 import yaml
 
 from mgic_geo.datasets.images._base import MemoryImages
+from mgic_geo.errors import DataError
 from mgic_geo.models import load_model
 from mgic_geo.profiling import profile_model_by_name, profile_point_model
 from mgic_geo.training import Clouds, PointLabels, Splits, TrainConfig, train
@@ -165,6 +166,32 @@ def test_weights_that_nobody_judged(script: Script, runs: Path, tmp_path: Path) 
     assert "no figure of accuracy yet" in (folder / "README.md").read_text()
 
 
+def test_a_card_says_what_spoilt_clouds_cost(script: Script, runs: Path, tmp_path: Path) -> None:
+    program: Any = script("ship_weights")
+    figures = dict.fromkeys(program.CORRUPTIONS, 90.5) | {
+        "clean": 97.0,
+        "view 5": 80.25,
+        "mce": 0.5,
+    }
+    rows = tmp_path / "corruptions.csv"
+    rows.write_text(
+        "row,metric,ours\n" + "".join(f"ours,{name},{value}\n" for name, value in figures.items())
+    )
+    run = runs / "validated"
+    folder = program.ship(run, "tiny", None, False, tmp_path, corruptions="ours", results=rows)
+    card = (folder / "README.md").read_text()
+    assert "| view | 90.5 % | 80.2 % |" in card
+    assert "| scale | 90.5 % |  |" in card
+    assert "as 1: **0.500**" in card
+    assert "headings as in the data" in card
+    with pytest.raises(DataError, match="no row 'theirs'"):
+        program.ship(run, "tiny", None, False, tmp_path, corruptions="theirs", results=rows)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    robust = config["augment"] | {"rotate_degrees": 180.0, "view": 0.2}
+    assert "any heading" in program._limits(robust)
+    assert "one side seen" in program._limits(robust)
+
+
 @pytest.mark.parametrize(
     ("run", "validated", "limit", "text"),
     [
@@ -187,7 +214,7 @@ def test_what_is_not_shipped(
 ) -> None:
     program: Any = script("ship_weights")
     monkeypatch.setattr(program, "LIMIT", limit or program.LIMIT)
-    monkeypatch.setattr(program.ship, "__defaults__", (False, tmp_path))
+    monkeypatch.setattr(program.ship, "__defaults__", (False, tmp_path, None, tmp_path))
     options = [] if validated is None else ["--validated", str(runs / validated)]
     assert program.main([str(runs / run), "tiny", *options]) == 1
     assert text in capsys.readouterr().err

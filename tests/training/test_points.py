@@ -31,6 +31,7 @@ from mgic_geo.transforms import normalize_sphere
 
 Config = Callable[..., TrainConfig]
 SEG = "mgic_diffgcn_seg"
+CPU = torch.device("cpu")
 
 
 def tables(count: int, seed: int, free: bool = False) -> PointLabels:
@@ -86,9 +87,11 @@ def test_labels_go_where_their_points_go(config: Config) -> None:
     # the label as a feature, too: whatever happens to the order, both must agree
     pos = torch.cat([clouds.pos, clouds.point_label[..., None].float()], dim=2)
     splits = Splits(replace(clouds, pos=pos), None, None, ("leg", "top"))
-    augment = AugmentConfig(drop=0.6, drop_min=0.4, rotate_degrees=90.0)
+    augment = AugmentConfig(
+        drop=0.6, drop_min=0.4, rotate_degrees=90.0, view=0.5, noise=0.1, center=1.0, deform=1.0
+    )
     settings = config(model=SEG, features="intensity", augment=augment)
-    task = make_task(settings, splits, torch.device("cpu"))
+    task = make_task(settings, splits, CPU)
     assert isinstance(task, PointTask)
     generator = torch.Generator().manual_seed(0)
     inputs, target = task.batch((pos, clouds.point_label), generator)
@@ -99,7 +102,7 @@ def test_labels_go_where_their_points_go(config: Config) -> None:
 
 def test_points_without_a_class_count_nowhere(config: Config) -> None:
     splits = Splits(tables(4, 0, free=True), None, None, ("leg", "top"))
-    task = make_task(config(model=SEG), splits, torch.device("cpu"))
+    task = make_task(config(model=SEG), splits, CPU)
     target = splits.train.point_label
     logits = torch.randn(4, 64, 2, generator=torch.Generator().manual_seed(0))
     other = logits.clone()
@@ -152,7 +155,7 @@ def test_class_balance_counts_points(config: Config) -> None:
     few = torch.where(clouds.point_label == 1, 0, clouds.point_label)
     few[:, 63] = 1
     splits = Splits(replace(clouds, point_label=few), None, None, ("leg", "top"))
-    task = make_task(config(model=SEG, class_balance=1.0), splits, torch.device("cpu"))
+    task = make_task(config(model=SEG, class_balance=1.0), splits, CPU)
     assert task.weight is not None
     assert float(task.weight[1] / task.weight[0]) == pytest.approx(55.0)
 
@@ -166,8 +169,9 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("few")
 def test_refusals(config: Config, splits: Splits[PointLabels]) -> None:
-    with pytest.raises(MgicGeoError, match="cut_mix mixes classes of whole clouds"):
-        train(config(model=SEG, augment=AugmentConfig(cut_mix=0.5)), splits)
+    for name in ("cut_mix", "rigid_mix", "clusters", "outliers"):
+        with pytest.raises(MgicGeoError, match=rf"augment.{name} makes points that no label"):
+            make_task(config(model=SEG, augment=AugmentConfig(**{name: 0.5})), splits, CPU)
     options: dict[str, Any] = {"data": "furniture10-parts", "num_points": 16, "per_class": 1}
     with pytest.raises(MgicGeoError, match="furniture10-parts holds point clouds with a"):
         make_splits(config(**options))

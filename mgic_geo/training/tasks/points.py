@@ -18,6 +18,9 @@ from mgic_geo.training.scores import Scores
 from mgic_geo.training.tasks.base import class_weights
 from mgic_geo.training.tasks.clouds import CloudTask
 
+# Changes of a cloud that mix two, or add points that are not its own.
+_WITHOUT_LABELS = ("cut_mix", "rigid_mix", "clusters", "outliers")
+
 
 class PointTask(CloudTask):
     """Classification of the points of clouds in memory; those without a class count nowhere."""
@@ -30,8 +33,11 @@ class PointTask(CloudTask):
         self, config: TrainConfig, splits: Splits[PointLabels], device: torch.device
     ) -> None:
         super().__init__(config, splits, device)  # type: ignore[arg-type]
-        if config.augment.cut_mix:
-            raise MgicGeoError("augment.cut_mix mixes classes of whole clouds: set it to 0")
+        for name in _WITHOUT_LABELS:
+            if getattr(config.augment, name):
+                raise MgicGeoError(
+                    f"augment.{name} makes points that no label belongs to: set it to 0"
+                )
 
     def _class_weights(self) -> Tensor | None:
         label = self.splits.train.point_label
