@@ -15,7 +15,7 @@ OPEN  := $(if $(filter ops,$(subst $(comma), ,$(EXTRAS))),--no-build-isolation)
 READY := $(VENV)/.ready-$(subst $(comma),-,$(EXTRAS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow bench experiments docs docs-test docs-numbers lint types format check clean
+.PHONY: help install demo test test-slow test-browser bench experiments docs docs-test docs-numbers lint types format check clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -31,11 +31,14 @@ demo: $(READY)  ## train on Furniture-10, then classify a mesh that it has never
 	$(BIN)/mgic-geo predict $(DEMO)/unseen_chair.off --weights $(DEMO)
 	@echo "pictures: $(DEMO)/confusion.png $(DEMO)/curves.png"
 
-test: $(READY)  ## the whole suite on all cores, warnings as errors, less the tests marked slow
-	$(BIN)/python -m pytest -n auto -m "not slow" $(ARGS)
+test: $(READY)  ## the whole suite on all cores, warnings as errors, less the tests marked slow or browser
+	$(BIN)/python -m pytest -n auto -m "not slow and not browser" $(ARGS)
 
 test-slow: $(READY)  ## the tests marked slow
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+test-browser: $(READY)  ## look at reports in Chromium (CHROMIUM=, or the one that is installed)
+	$(BIN)/python -m pytest -m browser tests/viz $(ARGS)
 
 bench: export GLIBC_TUNABLES := $(MALLOC)
 bench: export OMP_WAIT_POLICY := PASSIVE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,8 @@ class Prediction:
         logits: Logits of all classes, ``[C]``.
         kind: ``"mesh"`` or ``"cloud"``.
         num_points: Points that were looked at.
+        points: Those points, ``[n, 3 + F]``: centred, scaled to the unit sphere, z up, with their
+            features.
     """
 
     label: str
@@ -47,6 +49,7 @@ class Prediction:
     logits: Tensor
     kind: str
     num_points: int
+    points: Tensor = field(repr=False)
 
 
 def predict(
@@ -126,7 +129,7 @@ def predict(
         pos = torch.cat([pos, torch.from_numpy(beside)], dim=1)
     logits = _run(model, lambda: predict_logits(model, pos[None], device), compiled)[0]
     top = most_likely(logits, info.classes)
-    return Prediction(*top[0], top, logits, "mesh" if solid else "cloud", num_points)
+    return Prediction(*top[0], top, logits, "mesh" if solid else "cloud", num_points, pos)
 
 
 def _run(model: nn.Module, call: Callable[[], Tensor], compiled: bool | None) -> Tensor:

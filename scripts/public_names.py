@@ -24,7 +24,8 @@ PACKAGES = {
     "mgic_geo.compress": "Other people's networks in the channel hierarchy.",
     "mgic_geo.kernels": "Operators behind the layers.",
     "mgic_geo.profiling": "Parameters and work, layer by layer.",
-    "mgic_geo.viz": "Pictures.",
+    "mgic_geo.attribution": "What a network looked at.",
+    "mgic_geo.viz": "Pictures and reports.",
     "mgic_geo.testing": "Helpers for tests of layers.",
     "mgic_geo.errors": "What goes wrong, by name.",
 }

@@ -29,7 +29,11 @@ _EXTRAS = {
         "lazrs": "lazrs",
         "h5py": "h5py",
     },
-    "viz": {"matplotlib": "matplotlib"},
+    "viz": {
+        "matplotlib": "matplotlib",
+        "jinja2": "Jinja2",
+        "markdown_it": "markdown-it-py",
+    },
     "images": {"PIL": "Pillow"},
     "onnx": {"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime"},
     "executorch": {"executorch": "executorch"},

@@ -8,6 +8,7 @@ Classes are matched by name. The same files give the same figures every time.
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mgic_geo.cli._classes import match_classes
 from mgic_geo.cli._corruptions import add_corruption_arguments, corruptions
 from mgic_geo.cli._images import evaluate
 from mgic_geo.cli._output import percent, print_json, print_table
+from mgic_geo.cli._report import add_report_argument, check_report, write_evaluation
 from mgic_geo.cli._weights import Loaded, add_weights_arguments, load_weights
 from mgic_geo.datasets import NAMED_DATASETS, CloudDataset, novel_split, open_dataset
 from mgic_geo.errors import DataError
@@ -57,10 +59,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=0, help="processes that decode images")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--pictures", metavar="FOLDER", help="draw confusion matrix and mistakes")
+    add_report_argument(parser)
 
 
 def run(options: Namespace) -> int:
     loaded = load_weights(options)
+    check_report(options, loaded)
     if loaded.info.data == "point_labels":
         from mgic_geo.cli import _points
 
@@ -82,16 +86,21 @@ def _clouds(loaded: Loaded, options: Namespace) -> int:
     if not isinstance(dataset, CloudDataset):
         raise DataError(f"{options.data} holds images, and {options.weights} are weights of clouds")
     label = match_classes(dataset.classes, info.classes, options.data)[dataset.labels]
-    clouds = Clouds(to_clouds(dataset).pos, label)
+    clouds, names = Clouds(to_clouds(dataset).pos, label), list(dataset.names)
+    part = None
     if options.fold is not None:
         part = novel_split(clouds.pos[..., :3], clouds.label, dataset.names, options.fold)[1]
-        clouds = Clouds(clouds.pos[part], clouds.label[part])
     elif options.val_fraction is not None:
         part = split_by_name(dataset, options.val_fraction)[1]
+    if part is not None:
         clouds = Clouds(clouds.pos[part], clouds.label[part])
+        names = [names[i] for i in part]
     if options.corruptions:
         return corruptions(loaded.model, info.classes, clouds, options)
-    predicted = predict_logits(loaded.model, clouds.pos, options.device).argmax(dim=1)
+    start = time.perf_counter()
+    logits = predict_logits(loaded.model, clouds.pos, options.device)
+    seconds = time.perf_counter() - start
+    predicted = logits.argmax(dim=1)
     matrix = ConfusionMatrix(len(info.classes))
     matrix.update(predicted, clouds.label)
     summary = matrix.summary(info.classes) | {
@@ -107,6 +116,8 @@ def _clouds(loaded: Loaded, options: Namespace) -> int:
         _print(summary)
     if options.pictures:
         _draw(Path(options.pictures), matrix, clouds, predicted, info.classes)
+    if options.report:
+        write_evaluation(options, loaded, clouds.pos, clouds.label, names, logits, seconds)
     return 0
 
 

@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
@@ -18,8 +21,10 @@ from torch import nn
 
 from mgic_geo import inference
 from mgic_geo._first_calls import WORTH
+from mgic_geo.cli._explain import explained, explanation_as_json
 from mgic_geo.cli._likely import likely_as_json
 from mgic_geo.cli._output import one_line, percent, print_json
+from mgic_geo.cli._report import PredictionReport, add_report_argument
 from mgic_geo.cli._weights import add_weights_arguments, load_weights
 from mgic_geo.kernels import without_compiler
 from mgic_geo.models import WeightsInfo
@@ -43,13 +48,21 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="for pictures or clouds of segmentation (default: beside the file); of one cloud also "
         "a file .ply",
     )
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="how much the class hangs on each point: colours in the report and "
+        "in a PLY file in --out, numbers in the JSON",
+    )
+    add_report_argument(parser)
     parser.add_argument("--json", action="store_true", help="print a list of JSON objects")
 
 
 def run(options: Namespace) -> int:
     loaded = load_weights(options)
     model, info = loaded.model, loaded.info
-    predict = _classify
+    report = PredictionReport(options, loaded)
+    predict: Callable[..., dict[str, Any]] = partial(_classify, report=report)
     if info.data == "point_labels":
         from mgic_geo.cli import _points
 
@@ -58,21 +71,25 @@ def run(options: Namespace) -> int:
         from mgic_geo.cli import _images
 
         predict = _images.classify_file if info.data == "images" else _images.segment_file
+    # an importance takes more judgements than the compiler costs
+    compiled = options.explain or len(options.files) >= WORTH
     results, failed = [], False
     for file in options.files:
         try:
             # decided for all files at once, so that they are judged alike
-            with contextlib.nullcontext() if len(options.files) >= WORTH else without_compiler():
+            with contextlib.nullcontext() if compiled else without_compiler():
                 result = predict(model, info, file, options)
         except Exception as error:  # whatever a file does to a reader, the others come after it
             text = one_line(error)
             text = text if file in text else f"{file}: {text}"
             print(f"mgic-geo: {text}", file=sys.stderr)
             result, failed = {"file": file, "error": text}, True
+            report.fail(file, text)
         results.append(result)
         if not options.json and "error" not in result:
             # at once: a long list of files shows how far it is
             print(f"{file}: {_line(result)}", flush=True)
+    report.write()
     if options.json:
         print_json(results)
     return 1 if failed else 0
@@ -86,7 +103,10 @@ def _line(result: dict[str, Any]) -> str:
     return f"{first} ({', '.join(others)})"
 
 
-def _classify(model: nn.Module, info: WeightsInfo, file: str, options: Namespace) -> dict[str, Any]:
+def _classify(
+    model: nn.Module, info: WeightsInfo, file: str, options: Namespace, report: PredictionReport
+) -> dict[str, Any]:
+    start = time.perf_counter()
     found = inference.predict(
         file,
         (model, info),
@@ -94,7 +114,7 @@ def _classify(model: nn.Module, info: WeightsInfo, file: str, options: Namespace
         seed=options.seed,
         up=options.up,
         device=options.device,
-        compiled=len(options.files) >= WORTH,
+        compiled=options.explain or len(options.files) >= WORTH,
     )
     if options.num_points is None and found.num_points < info.num_points:
         print(
@@ -102,9 +122,12 @@ def _classify(model: nn.Module, info: WeightsInfo, file: str, options: Namespace
             f"{info.num_points}; all are used, the result is less certain",
             file=sys.stderr,
         )
+    importance = explained(model, info, found, options) if options.explain else None
+    report.add(file, found, time.perf_counter() - start, importance)
     return {
         "file": file,
         **likely_as_json(found.top),
         "kind": found.kind,
         "num_points": found.num_points,
+        **explanation_as_json(file, found, importance, options),
     }

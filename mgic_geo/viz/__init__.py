@@ -1,11 +1,17 @@
-"""Pictures of clouds and training runs (Matplotlib, ``viz``), of segmented images (Pillow)."""
+"""Pictures of clouds and training runs (Matplotlib), reports as HTML, segmented images.
+
+The extra is ``viz``; of segmented images it is ``images``.
+"""
 
 from .clouds import draw_cloud, plot_clouds
 from .overlay import class_colors, draw_overlay
 from .point_labels import plot_point_labels
+from .report import ReportCloud, check_report_path, write_report
 from .training import plot_confusion, plot_curves
 
 __all__ = [
+    "ReportCloud",
+    "check_report_path",
     "class_colors",
     "draw_cloud",
     "draw_overlay",
@@ -13,4 +19,5 @@ __all__ = [
     "plot_confusion",
     "plot_curves",
     "plot_point_labels",
+    "write_report",
 ]
