@@ -31,6 +31,7 @@ _EXTRAS = {
     },
     "viz": {
         "matplotlib": "matplotlib",
+        "plotly": "plotly",
         "jinja2": "Jinja2",
         "markdown_it": "markdown-it-py",
     },

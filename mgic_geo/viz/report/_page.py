@@ -21,14 +21,14 @@ def render(**values: Any) -> str:
     made = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    script, plotly = _text("page.js"), plotly_js()
+    script = _text("page.js")
     return str(
         made.from_string(source).render(
             style=_text("page.css"),
             script=script,
             # only these two may run, whatever else finds its way into the page
-            hashes=f"'{_sha256(script.encode())}' '{_sha256(gzip.decompress(plotly))}'",
-            plotly=base64.b64encode(plotly).decode(),
+            hashes=f"'{_sha256(script)}' '{_sha256(plotly_js())}'",
+            plotly=_packed_plotly(),
             **values,
         )
     )
@@ -40,14 +40,19 @@ def check_packages() -> None:
     Raises:
         ImportError: One is not; the message says which.
     """
-    for name in ("jinja2", "markdown_it"):
+    for name in ("jinja2", "markdown_it", "plotly.offline"):
         require(name, extra="viz")
 
 
 @cache
-def plotly_js() -> bytes:
-    """The part of plotly.js that draws in 3-D, compressed; where it is from stands beside it."""
-    return (files(__package__) / "plotly" / "plotly-gl3d.min.js.gz").read_bytes()
+def plotly_js() -> str:
+    """The script of plotly, as its package has it."""
+    return str(require("plotly.offline", extra="viz").get_plotlyjs())
+
+
+@cache
+def _packed_plotly() -> str:
+    return packed(plotly_js().encode())
 
 
 def packed(data: bytes) -> str:
@@ -103,8 +108,8 @@ def trusted(text: str) -> Any:
     return require("markupsafe", extra="viz").Markup(text)
 
 
-def _sha256(code: bytes) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(code).digest()).decode()
+def _sha256(code: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
 
 
 def _text(name: str) -> str:

@@ -88,14 +88,14 @@ def write_report(
         card: A model card in Markdown.
         classes: Order of the classes in the confusion matrix; by name if not given.
         failures: Messages by the files that could not be used.
-        max_bytes: Largest size of the file; 0.8 MB of it are plotly.js and the page.
+        max_bytes: Largest size of the file; 2 MB of it are plotly.js.
 
     Returns:
         The path of the file.
 
     Raises:
         DataError: There is nothing to show, ``classes`` lacks one, or the path cannot be written.
-        ImportError: Jinja2 or markdown-it-py (extra ``viz``) is missing.
+        ImportError: Plotly, Jinja2 or markdown-it-py (extra ``viz``) is missing.
 
     Example:
         >>> import numpy as np
