@@ -17,8 +17,17 @@ from torch import nn
 
 from mgic_geo import inference
 from mgic_geo._first_calls import WORTH
-from mgic_geo.cli._likely import likely_as_json
 from mgic_geo.cli._output import one_line, percent, print_json
+from mgic_geo.cli._shapes import (
+    UNKNOWN,
+    add_scan_arguments,
+    as_json,
+    box_text,
+    check_scan_arguments,
+    clean_words,
+    objects_as_json,
+    say_notes,
+)
 from mgic_geo.cli._weights import add_weights_arguments, load_weights
 from mgic_geo.kernels import without_compiler
 from mgic_geo.models import WeightsInfo
@@ -33,9 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="points to sample (default: as trained, or all of a smaller cloud)",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampling")
-    parser.add_argument(
-        "--up", choices=list(inference.UPRIGHT), default="z", help="axis that points up"
-    )
+    add_scan_arguments(parser)
     parser.add_argument(
         "--out", metavar="FOLDER", help="for pictures of segmentation (default: beside the image)"
     )
@@ -43,6 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
+    check_scan_arguments(options)
     loaded = load_weights(options)
     model, info = loaded.model, loaded.info
     predict = _classify
@@ -64,10 +72,25 @@ def run(options: Namespace) -> int:
         results.append(result)
         if not options.json and "error" not in result:
             # at once: a long list of files shows how far it is
-            print(f"{file}: {_line(result)}", flush=True)
+            for line in _lines(result):
+                print(f"{file}: {line}", flush=True)
     if options.json:
         print_json(results)
     return 1 if failed else 0
+
+
+def _lines(result: dict[str, Any]) -> list[str]:
+    if not isinstance(result.get("objects"), list):
+        return [_line(result)]
+    count = len(result["objects"])
+    return [
+        f"object {number} of {count}, {box_text(one['box'])}{_up(result)}: {_line(one)}"
+        for number, one in enumerate(result["objects"], 1)
+    ]
+
+
+def _up(result: dict[str, Any]) -> str:
+    return "" if result.get("up", "z") == "z" else f", {result['up']} up"
 
 
 def _line(result: dict[str, Any]) -> str:
@@ -75,28 +98,24 @@ def _line(result: dict[str, Any]) -> str:
         shares = ", ".join(f"{s['class']} {percent(s['share'])}" for s in result["shares"])
         return f"{shares} -> {result['overlay']}"
     first, *others = (f"{t['class']} {percent(t['probability'])}" for t in result["top"])
-    return f"{first} ({', '.join(others)})"
+    if result["class"] is None:
+        first, others = UNKNOWN, [first, *others]
+    return f"{first} ({', '.join(others)}){_up(result)}"
 
 
 def _classify(model: nn.Module, info: WeightsInfo, file: str, options: Namespace) -> dict[str, Any]:
-    found = inference.predict(
+    predict = inference.predict_objects if options.clusters else inference.predict
+    result = predict(
         file,
         (model, info),
         num_points=options.num_points,
         seed=options.seed,
         up=options.up,
+        clean=clean_words(options),
         device=options.device,
         compiled=len(options.files) >= WORTH,
     )
-    if options.num_points is None and found.num_points < info.num_points:
-        print(
-            f"mgic-geo: {file}: has {found.num_points} points, the weights were trained on "
-            f"{info.num_points}; all are used, the result is less certain",
-            file=sys.stderr,
-        )
-    return {
-        "file": file,
-        **likely_as_json(found.top),
-        "kind": found.kind,
-        "num_points": found.num_points,
-    }
+    found = (result,) if isinstance(result, inference.Prediction) else result
+    say_notes(file, found, info, options)
+    as_one = objects_as_json(found, options) if options.clusters else as_json(found[0], options)
+    return {"file": file, **as_one}

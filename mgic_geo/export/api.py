@@ -220,6 +220,7 @@ def _describe(model: nn.Module, engine: str, info: WeightsInfo | None) -> Export
         "task": info.task,
         "classes": classes,
         "version": __version__,
+        "temperature": info.temperature,
     }
     if info.data == "clouds":
         points = info.num_points or _POINTS

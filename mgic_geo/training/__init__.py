@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         segment,
     )
     from mgic_geo.training._provenance import provenance
+    from mgic_geo.training.calibration import Calibration, fit_temperature, held_out_calibration
     from mgic_geo.training.config import AugmentConfig, TrainConfig
     from mgic_geo.training.data import (
         Clouds,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AugmentConfig",
+    "Calibration",
     "CloudScores",
     "Clouds",
     "ConfusionMatrix",
@@ -46,6 +48,8 @@ __all__ = [
     "evaluate_clouds",
     "evaluate_images",
     "evaluate_segmentation",
+    "fit_temperature",
+    "held_out_calibration",
     "make_splits",
     "predict_logits",
     "provenance",
@@ -58,6 +62,7 @@ __all__ = [
 __getattr__ = at_first_use(
     __name__,
     {
+        "calibration": ("Calibration", "fit_temperature", "held_out_calibration"),
         "config": ("AugmentConfig", "TrainConfig"),
         "data": ("Clouds", "Splits", "augment", "make_splits", "split_by_name", "to_clouds"),
         "evaluate": ("evaluate_clouds", "predict_logits"),

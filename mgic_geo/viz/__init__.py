@@ -1,5 +1,6 @@
 """Pictures of clouds and training runs (Matplotlib, ``viz``), of segmented images (Pillow)."""
 
+from .calibration import plot_reliability
 from .clouds import draw_cloud, plot_clouds
 from .overlay import class_colors, draw_overlay
 from .training import plot_confusion, plot_curves
@@ -11,4 +12,5 @@ __all__ = [
     "plot_clouds",
     "plot_confusion",
     "plot_curves",
+    "plot_reliability",
 ]
