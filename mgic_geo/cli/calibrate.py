@@ -1,9 +1,9 @@
 """Fit the temperature of a classifier, so that its probabilities mean what they say.
 
 One number divides the logits of clouds that the network was not trained on so that they are as
-likely as possible (Guo et al., 2017). No prediction changes. Without --data, the validation part
-that the config beside the weights names; --out writes weights that carry the temperature, which
-predict, evaluate and export then use.
+likely as possible (Guo et al., 2017). No prediction changes. Without --data it takes the validation
+part of the run that the weights come from; name no shapes that were trained on. --out writes
+weights that carry the temperature, which predict, evaluate and export then use.
 """
 
 from __future__ import annotations
@@ -85,22 +85,19 @@ def _apart(logits: Any, label: Any) -> float | None:
 
 
 def _complete(options: Namespace) -> None:
-    """Takes what the user does not say from the config that lies beside the weights."""
-    part = (options.val_fraction, options.fold, options.split)
-    if options.data is not None and part != (None, None, None):
+    """Without data: the part of those in the config beside the weights that was not trained on."""
+    if options.data is not None:
         return
     file = weights_path(options.weights).with_name("config.yaml")
     config = yaml.safe_load(file.read_text("utf-8")) if file.is_file() else {}
-    if options.data is None:
-        if "data" not in config:
-            raise DataError(f"{options.weights}: name shapes that it was not trained on by --data")
-        options.data = config["data"]
-        options.source = options.source or config.get("source")
-    if part == (None, None, None):
+    if "data" not in config:
+        raise DataError(f"{options.weights}: name shapes that it was not trained on by --data")
+    options.data = config["data"]
+    options.source = options.source or config.get("source")
+    if (options.val_fraction, options.fold, options.split) == (None, None, None):
         options.fold = config.get("fold")
         options.val_fraction = config.get("val_fraction") if options.fold is None else None
     if options.val_fraction == 0.0:
         raise DataError(
-            f"{options.weights}: trained on all of {options.data}; name other shapes by --data, "
-            "and say by --split or --val_fraction which of them"
+            f"{options.weights}: trained on all of {options.data}; name other shapes by --data"
         )
