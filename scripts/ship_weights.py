@@ -74,8 +74,8 @@ def _accuracy(result: dict[str, Any], config: dict[str, Any], own: bool) -> str:
 _UNJUDGED = """No shape was held out from these weights, so this card has no figure of accuracy yet.
 Measure them on shapes that they have not seen, with the second command above."""
 
-UNCALIBRATED = """The temperature is 1: it is fitted on shapes that were not trained on, and was not yet.
-Probabilities are those of the network as trained, which label smoothing makes too small."""
+UNCALIBRATED = """The temperature is 1: it is fitted on shapes that were not trained on, and was not
+yet. Probabilities are those of the network as trained, which label smoothing makes too small."""
 
 
 def _run_line(title: str, result: dict[str, Any]) -> str:
