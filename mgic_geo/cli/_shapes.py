@@ -44,8 +44,16 @@ def add_scan_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def check_scan_arguments(options: Namespace) -> None:
-    """Raises :class:`DataError` for options that do not go together."""
+def check_scan_arguments(options: Namespace, info: WeightsInfo) -> None:
+    """Raises :class:`DataError` for options that do not go together, or with the weights."""
+    asked = {
+        "--up auto": options.up == "auto",
+        "--clean": options.clean,
+        "--clusters": options.clusters,
+    }
+    if info.data != "clouds" and any(asked.values()):
+        words = next(text for text, given in asked.items() if given)
+        raise DataError(f"{words} is for weights that classify shapes, not {options.weights}")
     if not 0.0 <= options.min_confidence <= 1.0:
         raise DataError(f"min_confidence = {options.min_confidence:g}: a probability in [0, 1]")
     if options.keep_floor and not options.clean:

@@ -1,7 +1,8 @@
 """Measure weights on labelled clouds, images or pixels: the figures in all and for each class.
 
 Without arguments: the shipped weights on the test split of ModelNet-10. Clouds: accuracy and
-confusion matrix; images: top-1 and top-5 accuracy; images with masks: intersection over union.
+confusion matrix; clouds with a class for each point, and images with masks: intersection over
+union; images: top-1 and top-5 accuracy.
 Classes are matched by name. The same files give the same figures every time.
 """
 
@@ -14,6 +15,7 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 
 from mgic_geo.cli._classes import match_classes
+from mgic_geo.cli._corruptions import add_corruption_arguments, corruptions
 from mgic_geo.cli._images import evaluate
 from mgic_geo.cli._output import percent, print_json, print_table
 from mgic_geo.cli._weights import Loaded, add_weights_arguments, load_weights
@@ -31,7 +33,9 @@ from mgic_geo.training import (
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_data_arguments(parser, "modelnet10")
+    add_corruption_arguments(parser)
     add_weights_arguments(parser)
+    parser.add_argument("--seed", type=int, default=0, help="of the corruptions")
     parser.add_argument("--workers", type=int, default=0, help="processes that decode images")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
@@ -71,6 +75,10 @@ def add_data_arguments(parser: ArgumentParser, data: str | None) -> None:
 
 def run(options: Namespace) -> int:
     loaded = load_weights(options)
+    if loaded.info.data == "point_labels":
+        from mgic_geo.cli import _points
+
+        return _points.evaluate(loaded, options)
     return (_clouds if loaded.info.data == "clouds" else evaluate)(loaded, options)
 
 
@@ -102,6 +110,8 @@ def labelled_clouds(loaded: Loaded, options: Namespace) -> tuple[Clouds, int]:
 def _clouds(loaded: Loaded, options: Namespace) -> int:
     info = loaded.info
     clouds, num_points = labelled_clouds(loaded, options)
+    if options.corruptions:
+        return corruptions(loaded.model, info.classes, clouds, options)
     logits = predict_logits(loaded.model, clouds.pos, options.device)
     predicted = logits.argmax(dim=1)
     plain = Calibration.of(logits, clouds.label)

@@ -113,7 +113,7 @@ def _inputs(info: WeightsInfo, options: Namespace) -> tuple[Tensor, tuple[Tensor
     points = info.num_points or 1024
     dataset = open_dataset(options.data, options.root, options.split, points, **settings)
     clouds = isinstance(dataset, CloudDataset)
-    if clouds != (info.data == "clouds"):
+    if info.data == "point_labels" or clouds != (info.data == "clouds"):
         raise DataError(f"{options.data}: {options.weights} takes {info.data}")
     train, val = split_by_name(dataset, options.val_fraction)
     some = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(0))]

@@ -3,6 +3,7 @@
 from .calibration import plot_reliability
 from .clouds import draw_cloud, plot_clouds
 from .overlay import class_colors, draw_overlay
+from .point_labels import plot_point_labels
 from .training import plot_confusion, plot_curves
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "plot_clouds",
     "plot_confusion",
     "plot_curves",
+    "plot_point_labels",
     "plot_reliability",
 ]
