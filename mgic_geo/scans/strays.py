@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 from mgic_geo.io import check_cloud
 
 
-def find_strays(points: ArrayLike, neighbors: int = 20, ratio: float = 3.0) -> NDArray[np.bool_]:
+def find_strays(points: ArrayLike, neighbors: int = 8, ratio: float = 4.0) -> NDArray[np.bool_]:
     r"""The points that stand alone, by the statistical filter of PCL and Open3D.
 
     With :math:`d_i` the mean distance of point i to its nearest ``neighbors`` points, itself
