@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from mgic_geo.cli._weights import _weights_info
 from mgic_geo.cli.main import COMMANDS
 from mgic_geo.datasets import sample_points
 from mgic_geo.datasets.furniture import furniture_mesh
 from mgic_geo.export import ExportInfo
+from mgic_geo.export.api import _describe
 from mgic_geo.inference import predict
-from mgic_geo.models import load_model, read_weights_info
+from mgic_geo.models import WeightsInfo, create_model, load_model, read_weights_info
 from mgic_geo.models._temperature import save_temperature
 
 Cli = Callable[..., Any]
@@ -169,3 +171,7 @@ def test_exported_files_carry_the_temperature() -> None:
     assert ExportInfo.from_json(info.to_json(), "x").temperature == 0.7
     old = info.to_json().replace('  "temperature": 0.7,\n', "")
     assert ExportInfo.from_json(old, "x").temperature == 1.0
+    assert _weights_info(info).temperature == 0.7  # what predict and evaluate use
+    model = create_model("mgic_diffgcn", num_classes=1, width=16, k=4)
+    weights = WeightsInfo("mgic_diffgcn", {}, ("a",), 64, temperature=0.7)
+    assert _describe(model, "onnx", weights).temperature == 0.7
