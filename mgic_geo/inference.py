@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mgic_geo._first_calls import run_at_once
-from mgic_geo.io import Mesh, as_shape
+from mgic_geo.io import as_shape
 from mgic_geo.io.cloud import OnNan
-from mgic_geo.io.features import normals_column
 from mgic_geo.kernels import without_compiler
 from mgic_geo.models import DEFAULT_WEIGHTS, WeightsInfo, load_model
+from mgic_geo.scans._ready import Box, Ready, count_objects, is_flat, make_ready, split_objects
+from mgic_geo.scans.upright import CANDIDATES
 
-# Rotations that put the named axis up; a front towards +z, usual where y is up, turns to -y, as in
-# ModelNet.
-UPRIGHT = {
-    "x": ((0, 0, -1), (0, 1, 0), (1, 0, 0)),
-    "y": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
-    "z": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
-}
+__all__ = ["Prediction", "predict", "predict_objects"]
+
+_READ = 1 << 17  # points of a cloud of more than a million, for cleaning and sampling
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,19 @@ class Prediction:
         num_points: Points that were looked at.
         points: Those points, ``[n, 3 + F]``: centred, scaled to the unit sphere, z up, with their
             features.
+        up: The axis that was taken to point up.
+        box: Least and largest coordinates of what was judged, in the units of the shape.
+        strays: Stray points that were left out.
+        floor: Points of a floor that were left out.
+        objects: How many objects the shape looks like; it was judged as one.
+        flat: Whether all points lie in one plane.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo import predict
+        >>> found = predict(torch.rand(300, 3) * torch.tensor([1, 1, 0]))
+        >>> type(found).__name__, found.kind, found.num_points, found.flat
+        ('Prediction', 'cloud', 300, True)
     """
 
     label: str
@@ -50,6 +60,12 @@ class Prediction:
     kind: str
     num_points: int
     points: Tensor = field(repr=False)
+    up: str = "z"
+    box: Box = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    strays: int = 0
+    floor: int = 0
+    objects: int = 1
+    flat: bool = False
 
 
 def predict(
@@ -59,6 +75,7 @@ def predict(
     num_points: int | None = None,
     seed: int = 0,
     up: str = "z",
+    clean: Sequence[str] = (),
     on_nan: OnNan = "drop",
     device: str | torch.device = "cpu",
     name: str | None = None,
@@ -66,7 +83,8 @@ def predict(
 ) -> Prediction:
     """Classifies a mesh or a point cloud; it is sampled, centred and scaled to the unit sphere.
 
-    Weights that were trained with features, such as normals, need shapes that have them.
+    Weights that were trained with features, such as normals, need shapes that have them. Of files
+    with more than a million points a random part is read, see :func:`mgic_geo.io.read_shape`.
 
     Args:
         shape: A file, or anything that :func:`mgic_geo.io.as_shape` takes: an array or tensor
@@ -76,7 +94,12 @@ def predict(
         num_points: Points to sample; as many as the weights were trained on, or all of a smaller
             cloud, if not given.
         seed: Seed of the sampling.
-        up: Axis of the shape that points up, ``"x"``, ``"y"`` or ``"z"``.
+        up: Axis of the shape that points up, ``"x"``, ``"y"``, ``"z"``, ``"-x"``, ``"-y"`` or
+            ``"-z"``; ``"auto"`` tries x, y and z in one batch and takes the most certain result, or
+            of those where a floor was found below.
+        clean: What is left out of a cloud before it is judged: ``"strays"``, points that stand
+            alone (:func:`~mgic_geo.scans.find_strays`), and ``"floor"``, a floor that it stands on
+            (:func:`~mgic_geo.scans.find_floor`).
         on_nan: What becomes of points with NaN or infinite positions: ``"drop"`` leaves them out
             with a warning, ``"raise"`` refuses the cloud.
         device: Where the model runs.
@@ -86,7 +109,9 @@ def predict(
             and run once they are there. The last bits may differ.
 
     Returns:
-        The most likely class, the three best with their probabilities, and the logits ``[C]``.
+        The most likely class, the three best with their probabilities, the logits ``[C]``, and what
+        was found out about the shape. Probabilities are calibrated where the weights are, see
+        :func:`~mgic_geo.training.fit_temperature`.
 
     Raises:
         DataError: The shape is unusable, or lacks features that the weights need.
@@ -98,38 +123,126 @@ def predict(
         >>> found = predict(torch.rand(256, 3))  # ten classes of furniture
         >>> found.num_points, len(found.top), len(found.logits)
         (256, 3, 10)
+        >>> predict(torch.rand(256, 3), up="auto", clean=["strays", "floor"]).up in "xyz"
+        True
     """
-    from mgic_geo.datasets._sampling import sample_points
-    from mgic_geo.errors import CheckpointError, DataError
-    from mgic_geo.training.evaluate import predict_logits
-    from mgic_geo.transforms import normalize_sphere
+    axes: Sequence[str] = CANDIDATES if up == "auto" else [up]
+    model, info = _loaded(weights, device)
+    name = _name(shape, name)
+    found = as_shape(shape, on_nan, name, _READ)
+    ready = make_ready(found, info, axes, clean, num_points, seed, name)
+    judged = _judge(model, info, ready, device, compiled)
+    best = max(range(len(judged)), key=lambda i: (judged[i].floor > 0, judged[i].probability))
+    pos = ready[best].pos
+    return replace(judged[best], objects=count_objects(pos), flat=is_flat(pos))
 
-    if up not in UPRIGHT:
-        raise DataError(f"up = {up!r}: use one of {', '.join(UPRIGHT)}")
-    if not isinstance(weights, tuple):
-        weights = load_model(weights, device)
-    model, info = weights
+
+def predict_objects(
+    shape: Any,
+    weights: str | os.PathLike[str] | tuple[nn.Module, WeightsInfo] = DEFAULT_WEIGHTS,
+    *,
+    num_points: int | None = None,
+    seed: int = 0,
+    up: str = "z",
+    clean: Sequence[str] = (),
+    on_nan: OnNan = "drop",
+    device: str | torch.device = "cpu",
+    name: str | None = None,
+    compiled: bool | None = None,
+) -> tuple[Prediction, ...]:
+    """Classifies each of the objects of a scan, which :func:`~mgic_geo.scans.find_objects` tells.
+
+    Args:
+        shape: As in :func:`predict`; a mesh is sampled first.
+        weights: As in :func:`predict`.
+        num_points: Points to sample of each object.
+        seed: Seed of the sampling.
+        up: As in :func:`predict`; ``"auto"`` chooses one axis for all objects, by their mean
+            probability.
+        clean: As in :func:`predict`; a floor that is not left out joins the objects on it.
+        on_nan: As in :func:`predict`.
+        device: Where the model runs.
+        name: What messages call the shape.
+        compiled: As in :func:`predict`.
+
+    Returns:
+        A prediction with its ``box`` for each object, the one with the most points first.
+
+    Raises:
+        DataError: The shape is unusable, or lacks features that the weights need.
+        CheckpointError: The weights are unusable, or not for shapes.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.inference import predict_objects
+        >>> near, far = torch.rand(256, 3), torch.rand(200, 3) + torch.tensor([3, 0, 0])
+        >>> [found.num_points for found in predict_objects(torch.cat([near, far]))]
+        [256, 200]
+    """
+    axes: Sequence[str] = CANDIDATES if up == "auto" else [up]
+    model, info = _loaded(weights, device)
+    name = _name(shape, name)
+    found = as_shape(shape, on_nan, name, _READ)
+    best: tuple[Prediction, ...] = ()
+    for axis in axes:
+        objects: list[Prediction] = []
+        for part, strays, floor in split_objects(found, info, axis, clean, seed, name):
+            (ready,) = make_ready(part, info, [axis], (), num_points, seed, name)
+            ready = ready._replace(strays=strays, floor=floor)
+            objects += _judge(model, info, [ready], device, compiled)
+        if not best or _worth(objects) > _worth(best):
+            best = tuple(objects)
+    return best
+
+
+def _worth(found: Sequence[Prediction]) -> tuple[bool, float]:
+    mean = sum(one.probability for one in found) / len(found)
+    return found[0].floor > 0, mean
+
+
+def _loaded(
+    weights: str | os.PathLike[str] | tuple[nn.Module, WeightsInfo], device: str | torch.device
+) -> tuple[nn.Module, WeightsInfo]:
+    from mgic_geo.errors import CheckpointError
+
+    model, info = weights if isinstance(weights, tuple) else load_model(weights, device)
     if info.data != "clouds":
         raise CheckpointError(f"weights of {info.model} are for {info.data}, not for shapes")
-    if name is None:
-        name = str(shape) if isinstance(shape, str | os.PathLike) else "shape"
-    found = as_shape(shape, on_nan, name)
-    solid = isinstance(found, Mesh)
-    if num_points is None:
-        num_points = info.num_points
-        if not isinstance(found, Mesh):
-            num_points = min(num_points, len(found))
-    points = sample_points(found, num_points, seed=seed, name=name, features=info.features)
-    turn = np.array(UPRIGHT[up], points.dtype).T
-    pos = normalize_sphere(torch.from_numpy(points[:, :3] @ turn))
-    if info.features:
-        beside = points[:, 3:]
-        if (first := normals_column(info.features)) is not None:
-            beside[:, first : first + 3] = beside[:, first : first + 3] @ turn
-        pos = torch.cat([pos, torch.from_numpy(beside)], dim=1)
-    logits = _run(model, lambda: predict_logits(model, pos[None], device), compiled)[0]
-    top = most_likely(logits, info.classes)
-    return Prediction(*top[0], top, logits, "mesh" if solid else "cloud", num_points, pos)
+    return model, info
+
+
+def _name(shape: Any, name: str | None) -> str:
+    if name is not None:
+        return name
+    return str(shape) if isinstance(shape, str | os.PathLike) else "shape"
+
+
+def _judge(
+    model: nn.Module,
+    info: WeightsInfo,
+    ready: Sequence[Ready],
+    device: str | torch.device,
+    compiled: bool | None,
+) -> list[Prediction]:
+    """A prediction for each, those of equal size in one batch."""
+    from mgic_geo.training.evaluate import predict_logits
+
+    logits: dict[int, Tensor] = {}
+    for count in dict.fromkeys(len(one.pos) for one in ready):
+        group = [i for i, one in enumerate(ready) if len(one.pos) == count]
+        pos = torch.stack([ready[i].pos for i in group])
+        found = _run(model, partial(predict_logits, model, pos, device), compiled)
+        logits |= dict(zip(group, found, strict=True))
+    results = []
+    for i, one in enumerate(ready):
+        top = most_likely(logits[i] / info.temperature, info.classes)
+        results.append(Prediction(*top[0], top, logits[i], **_about(one)))
+    return results
+
+
+def _about(ready: Ready) -> dict[str, Any]:
+    about = ready._asdict()
+    return about | {"points": about.pop("pos")}
 
 
 def _run(model: nn.Module, call: Callable[[], Tensor], compiled: bool | None) -> Tensor:

@@ -1,6 +1,7 @@
 """Puts the weights of a run into the package, with its config and a model card.
 
     python scripts/ship_weights.py runs/all modelnet10-mgic-diffgcn --validated runs/validated
+    python -m scripts.calibrate_shipped modelnet10-mgic-diffgcn --data modelnet10_train.npz
 
 The weights may come from a run on all training shapes; the figures on the card then come from the
 run with a validation part that chose its length, or, with ``--unjudged``, nowhere yet.
@@ -96,6 +97,9 @@ def _overlap(result: dict[str, Any]) -> str:
 
 _UNJUDGED = """No shape was held out from these weights, so this card has no figure of accuracy yet.
 Measure them on shapes that they have not seen, with the second command above."""
+
+UNCALIBRATED = """The temperature is 1: it is fitted on shapes that were not trained on, and was not
+yet. Probabilities are those of the network as trained, which label smoothing makes too small."""
 
 
 def _limits(augment: dict[str, float]) -> str:
@@ -205,6 +209,7 @@ def ship(
             licence=LICENCE if modelnet else "",
             augment=_augment(config["augment"]),
             runs="\n".join(runs),
+            calibration=UNCALIBRATED,
             accuracy=accuracy,
             limits=_limits(config["augment"]),
         )

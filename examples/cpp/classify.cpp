@@ -3,6 +3,7 @@
 //   ./classify model.onnx chair.xyz
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <string>
@@ -32,11 +33,14 @@ int main(int argc, char** argv) {
     const auto logits = request.get_output_tensor();
     const float* first = logits.data<float>();
     const float* best = std::max_element(first, first + logits.get_size());
-    double sum = 0;
-    for (size_t i = 0; i < logits.get_size(); ++i) sum += std::exp(first[i] - *best);
 
     std::ifstream about(std::string(argv[1]) + ".json");  // "classes": ["bathtub", ...]
     std::string text((std::istreambuf_iterator<char>(about)), {});
+    const char* number = text.c_str() + text.find("\"temperature\":") + 14;
+    const double temperature = std::strtod(number, nullptr);
+    double sum = 0;
+    for (size_t i = 0; i < logits.get_size(); ++i) sum += std::exp((first[i] - *best) / temperature);
+
     size_t at = text.find("\"classes\"") + 9;
     for (auto i = 2 * (best - first) + 1; i > 0; --i) at = text.find('"', at + 1);
     std::cout << text.substr(at + 1, text.find('"', at + 1) - at - 1) << " " << 100 / sum << " %\n";

@@ -36,7 +36,7 @@ points = a[face] + u * (1 - v) * (b - a)[face] + u * v * (c - a)[face]
 points -= points.mean(axis=0)
 points /= np.linalg.norm(points, axis=1).max()
 (logits,) = session.run(None, {"pos": points[None].astype(np.float32)})
-share = np.exp(logits[0] - logits[0].max())
+share = np.exp((logits[0] - logits[0].max()) / about["temperature"])
 share /= share.sum()
 for i in share.argsort()[::-1][:3]:
     print(f"{about['classes'][i]} {100 * share[i]:.2f} %")

@@ -73,7 +73,10 @@ def classify_file(
 ) -> dict[str, Any]:
     """The most likely classes of an image, for JSON."""
     logits = classify(model, read_image(file), Preprocess.of(info), options.device)
-    return {"file": file, **likely_as_json(most_likely(logits, info.classes)), "kind": "image"}
+    likely = likely_as_json(most_likely(logits / info.temperature, info.classes))
+    if likely["probability"] < options.min_confidence:
+        likely["class"] = None
+    return {"file": file, **likely, "kind": "image"}
 
 
 def segment_file(

@@ -82,7 +82,7 @@ class PredictionReport:
                     found.top,
                     importance=importance,
                     seconds=seconds,
-                    note=found.kind,
+                    note=f"{found.kind}, {found.up} up",
                 )
             )
 
@@ -124,9 +124,9 @@ def write_evaluation(
     seconds: float,
 ) -> None:
     """The report of `evaluate` on clouds ``pos [M, n, 3 + F]``."""
-    classes = loaded.info.classes
+    classes, calm = loaded.info.classes, logits / loaded.info.temperature
     clouds = [
-        ReportCloud(pos[i, :, :3], name, most_likely(logits[i], classes), classes[int(label[i])])
+        ReportCloud(pos[i, :, :3], name, most_likely(calm[i], classes), classes[int(label[i])])
         for i, name in enumerate(names)
     ]
     facts = _facts(options, loaded, pos.size(1)) | {"data": options.data}

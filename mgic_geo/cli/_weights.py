@@ -85,4 +85,5 @@ def _weights_info(info: ExportInfo) -> WeightsInfo:
         info.image_size,
         info.mean,
         info.std,
+        temperature=info.temperature,
     )

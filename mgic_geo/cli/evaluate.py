@@ -23,13 +23,34 @@ from mgic_geo.cli._report import add_report_argument, check_report, write_evalua
 from mgic_geo.cli._weights import Loaded, add_weights_arguments, load_weights
 from mgic_geo.datasets import NAMED_DATASETS, CloudDataset, novel_split, open_dataset
 from mgic_geo.errors import DataError
-from mgic_geo.training import Clouds, ConfusionMatrix, predict_logits, split_by_name, to_clouds
+from mgic_geo.training import (
+    Calibration,
+    Clouds,
+    ConfusionMatrix,
+    predict_logits,
+    split_by_name,
+    to_clouds,
+)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
+    add_data_arguments(parser, "modelnet10")
+    add_corruption_arguments(parser)
+    add_weights_arguments(parser)
+    parser.add_argument("--seed", type=int, default=0, help="of the corruptions")
+    parser.add_argument("--workers", type=int, default=0, help="processes that decode images")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--pictures", metavar="FOLDER", help="draw confusion matrix, reliability and mistakes"
+    )
+    add_report_argument(parser)
+
+
+def add_data_arguments(parser: ArgumentParser, data: str | None) -> None:
+    """Which labelled clouds or images."""
     parser.add_argument(
         "--data",
-        default="modelnet10",
+        default=data,
         help=f"{', '.join(NAMED_DATASETS)}, an npz file, a folder, or a zip of images",
     )
     parser.add_argument("--source", help="where a data set with a name lies, if not in the root")
@@ -51,15 +72,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="of clouds: only what a training run with this fold was judged by, shapes that have "
         "no near copy among those it was trained on",
     )
-    add_corruption_arguments(parser)
-    add_weights_arguments(parser)
-    parser.add_argument("--seed", type=int, default=0, help="of the corruptions")
     parser.add_argument("--root", default="datasets", help="folder for downloads and caches")
     parser.add_argument("--num_points", type=int, help="points a cloud (default: as trained)")
-    parser.add_argument("--workers", type=int, default=0, help="processes that decode images")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--pictures", metavar="FOLDER", help="draw confusion matrix and mistakes")
-    add_report_argument(parser)
 
 
 def run(options: Namespace) -> int:
@@ -72,7 +86,8 @@ def run(options: Namespace) -> int:
     return (_clouds if loaded.info.data == "clouds" else evaluate)(loaded, options)
 
 
-def _clouds(loaded: Loaded, options: Namespace) -> int:
+def labelled_clouds(loaded: Loaded, options: Namespace) -> tuple[Clouds, list[str], int]:
+    """The clouds that the options name, labelled by the classes of the weights; names and size."""
     info = loaded.info
     count = info.num_points if options.num_points is None else options.num_points
     named = options.data in NAMED_DATASETS
@@ -95,12 +110,20 @@ def _clouds(loaded: Loaded, options: Namespace) -> int:
     if part is not None:
         clouds = Clouds(clouds.pos[part], clouds.label[part])
         names = [names[i] for i in part]
+    return clouds, names, dataset.num_points
+
+
+def _clouds(loaded: Loaded, options: Namespace) -> int:
+    info = loaded.info
+    clouds, names, num_points = labelled_clouds(loaded, options)
     if options.corruptions:
         return corruptions(loaded.model, info.classes, clouds, options)
     start = time.perf_counter()
     logits = predict_logits(loaded.model, clouds.pos, options.device)
     seconds = time.perf_counter() - start
     predicted = logits.argmax(dim=1)
+    plain = Calibration.of(logits, clouds.label)
+    calibrated = Calibration.of(logits, clouds.label, info.temperature)
     matrix = ConfusionMatrix(len(info.classes))
     matrix.update(predicted, clouds.label)
     summary = matrix.summary(info.classes) | {
@@ -108,7 +131,10 @@ def _clouds(loaded: Loaded, options: Namespace) -> int:
         "weights": options.weights,
         "model": info.model,
         "parameters": loaded.parameters,
-        "num_points": dataset.num_points,
+        "num_points": num_points,
+        "temperature": info.temperature,
+        "expected_calibration_error": round(calibrated.error, 6),
+        "uncalibrated_expected_calibration_error": round(plain.error, 6),
     }
     if options.json:
         print_json(summary)
@@ -116,6 +142,7 @@ def _clouds(loaded: Loaded, options: Namespace) -> int:
         _print(summary)
     if options.pictures:
         _draw(Path(options.pictures), matrix, clouds, predicted, info.classes)
+        _draw_reliability(Path(options.pictures), plain, calibrated)
     if options.report:
         write_evaluation(options, loaded, clouds.pos, clouds.label, names, logits, seconds)
     return 0
@@ -134,6 +161,15 @@ def _print(summary: dict[str, Any]) -> None:
         f"mean class accuracy {percent(summary['mean_class_accuracy'])} "
         f"({summary['num_shapes']} shapes, {summary['num_points']} points each)"
     )
+    error = percent(summary["expected_calibration_error"])
+    if summary["temperature"] == 1.0:
+        print(f"expected calibration error {error} (not calibrated)")
+    else:
+        plain = percent(summary["uncalibrated_expected_calibration_error"])
+        print(
+            f"expected calibration error {error} at temperature {summary['temperature']:.4g}, "
+            f"{plain} without"
+        )
 
 
 def _draw(
@@ -150,3 +186,12 @@ def _draw(
     if wrong:
         texts = [f"{classes[clouds.label[i]]}\ntaken for {classes[predicted[i]]}" for i in wrong]
         plot_clouds([clouds.pos[i, :, :3] for i in wrong], texts, folder / "mistakes.png")
+
+
+def _draw_reliability(folder: Path, plain: Calibration, calibrated: Calibration) -> None:
+    from mgic_geo.viz import plot_reliability
+
+    panels = {"as trained": plain}
+    if calibrated.temperature != 1.0:
+        panels["calibrated"] = calibrated
+    plot_reliability(panels, folder / "reliability.png")

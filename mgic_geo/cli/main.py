@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "train a classifier",
     "evaluate": "measure weights on labelled clouds or images",
     "predict": "classify meshes, clouds and images",
+    "calibrate": "make probabilities mean what they say",
     "export": "write a model for other engines, checked",
     "compress": "bring a network into the channel hierarchy",
     "profile": "count parameters and multiply-accumulates of each layer",
@@ -77,9 +78,18 @@ def _run(arguments: list[str]) -> int:
     return code or 0
 
 
+class _Help(argparse.HelpFormatter):
+    """Leaves room for the longest command, which argparse forgets to indent."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = max(map(len, COMMANDS)) + 4
+
+
 def _top_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mgic-geo",
+        formatter_class=_Help,
         description="Wide networks at linear cost: train, evaluate and apply MGIC networks.",
         epilog="mgic-geo COMMAND --help tells more. Exit codes: 0 done, 1 failed, 2 wrong use.",
     )

@@ -22,9 +22,18 @@ from torch import nn
 from mgic_geo import inference
 from mgic_geo._first_calls import WORTH
 from mgic_geo.cli._explain import explained, explanation_as_json
-from mgic_geo.cli._likely import likely_as_json
 from mgic_geo.cli._output import one_line, percent, print_json
 from mgic_geo.cli._report import PredictionReport, add_report_argument
+from mgic_geo.cli._shapes import (
+    UNKNOWN,
+    add_scan_arguments,
+    as_json,
+    box_text,
+    check_scan_arguments,
+    clean_words,
+    objects_as_json,
+    say_notes,
+)
 from mgic_geo.cli._weights import add_weights_arguments, load_weights
 from mgic_geo.kernels import without_compiler
 from mgic_geo.models import WeightsInfo
@@ -39,9 +48,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="points to sample (default: as trained, or all of a smaller cloud)",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampling")
-    parser.add_argument(
-        "--up", choices=list(inference.UPRIGHT), default="z", help="axis that points up"
-    )
+    add_scan_arguments(parser)
     parser.add_argument(
         "--out",
         metavar="FOLDER",
@@ -61,6 +68,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     loaded = load_weights(options)
     model, info = loaded.model, loaded.info
+    check_scan_arguments(options, info)
     report = PredictionReport(options, loaded)
     predict: Callable[..., dict[str, Any]] = partial(_classify, report=report)
     if info.data == "point_labels":
@@ -88,11 +96,26 @@ def run(options: Namespace) -> int:
         results.append(result)
         if not options.json and "error" not in result:
             # at once: a long list of files shows how far it is
-            print(f"{file}: {_line(result)}", flush=True)
+            for line in _lines(result):
+                print(f"{file}: {line}", flush=True)
     report.write()
     if options.json:
         print_json(results)
     return 1 if failed else 0
+
+
+def _lines(result: dict[str, Any]) -> list[str]:
+    if not isinstance(result.get("objects"), list):
+        return [_line(result)]
+    count = len(result["objects"])
+    return [
+        f"object {number} of {count}, {box_text(one['box'])}{_up(result)}: {_line(one)}"
+        for number, one in enumerate(result["objects"], 1)
+    ]
+
+
+def _up(result: dict[str, Any]) -> str:
+    return "" if result.get("up", "z") == "z" else f", {result['up']} up"
 
 
 def _line(result: dict[str, Any]) -> str:
@@ -100,34 +123,38 @@ def _line(result: dict[str, Any]) -> str:
         shares = ", ".join(f"{s['class']} {percent(s['share'])}" for s in result["shares"])
         return f"{shares} -> {result.get('overlay') or result['labelled']}"
     first, *others = (f"{t['class']} {percent(t['probability'])}" for t in result["top"])
-    return f"{first} ({', '.join(others)})"
+    if result["class"] is None:
+        first, others = UNKNOWN, [first, *others]
+    return f"{first} ({', '.join(others)}){_up(result)}"
 
 
 def _classify(
     model: nn.Module, info: WeightsInfo, file: str, options: Namespace, report: PredictionReport
 ) -> dict[str, Any]:
     start = time.perf_counter()
-    found = inference.predict(
+    predict = inference.predict_objects if options.clusters else inference.predict
+    result = predict(
         file,
         (model, info),
         num_points=options.num_points,
         seed=options.seed,
         up=options.up,
+        clean=clean_words(options),
         device=options.device,
         compiled=options.explain or len(options.files) >= WORTH,
     )
-    if options.num_points is None and found.num_points < info.num_points:
-        print(
-            f"mgic-geo: {file}: has {found.num_points} points, the weights were trained on "
-            f"{info.num_points}; all are used, the result is less certain",
-            file=sys.stderr,
-        )
-    importance = explained(model, info, found, options) if options.explain else None
-    report.add(file, found, time.perf_counter() - start, importance)
-    return {
-        "file": file,
-        **likely_as_json(found.top),
-        "kind": found.kind,
-        "num_points": found.num_points,
-        **explanation_as_json(file, found, importance, options),
-    }
+    found = (result,) if isinstance(result, inference.Prediction) else result
+    say_notes(file, found, info, options)
+    shown = []
+    for number, one in enumerate(found, 1):
+        importance = explained(model, info, one, options) if options.explain else None
+        name = f"{file}, object {number}" if options.clusters else file
+        report.add(name, one, (time.perf_counter() - start) / len(found), importance)
+        part = f"_{number}" if options.clusters else ""
+        shown.append(explanation_as_json(file, one, importance, options, part))
+    if not options.clusters:
+        return {"file": file, **as_json(found[0], options), **shown[0]}
+    told = objects_as_json(found, options)
+    for about, more in zip(told["objects"], shown, strict=True):
+        about |= more
+    return {"file": file, **told}

@@ -16,16 +16,16 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from mgic_geo._processors import usable_processors
 from mgic_geo.errors import DataError, MgicGeoError
 from mgic_geo.io import Mesh, PointCloud, check_cloud, read_shape
+from mgic_geo.io._progress import progress_bar
 from mgic_geo.io.features import cloud_features, mesh_features
 from mgic_geo.transforms import farthest_point_sample, poisson_disk
 from mgic_geo.transforms.sampling import surface_places
@@ -178,11 +178,6 @@ def sample_files(
             if strict and (errors := [result for result in part if isinstance(result, Exception)]):
                 raise errors[0]
     return results
-
-
-def progress_bar(progress: bool | None, **kwargs: Any) -> tqdm:
-    """A tqdm bar that is off where nobody would see it."""
-    return tqdm(disable=not (sys.stderr.isatty() if progress is None else progress), **kwargs)
 
 
 def _sample_chunk(tasks: Sequence[SamplingTask]) -> list[_Result]:

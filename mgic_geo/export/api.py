@@ -229,6 +229,7 @@ def _describe(model: nn.Module, engine: str, info: WeightsInfo | None) -> Export
         "task": info.task,
         "classes": classes,
         "version": __version__,
+        "temperature": info.temperature,
     }
     if info.data in CLOUD_DATA:
         points = info.num_points or _POINTS

@@ -38,6 +38,8 @@ class ExportInfo:
         std: What colours are then divided by.
         quantized: ``"int8"``, or None for float32.
         version: Of the package that wrote it.
+        temperature: Of the logits, as in :class:`~mgic_geo.models.WeightsInfo`: the probabilities
+            are the softmax of the logits divided by it.
 
     Example:
         >>> from mgic_geo.export import ExportInfo
@@ -62,6 +64,7 @@ class ExportInfo:
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     quantized: str | None = None
     version: str = ""
+    temperature: float = 1.0
 
     @property
     def data(self) -> str:
@@ -108,6 +111,7 @@ class ExportInfo:
             values: dict[str, Any] = json.loads(text)
             if values["format"] != _FORMAT or values["task"] not in _DATA:
                 raise ValueError(f"format {values['format']!r}, task {values['task']!r}")
+            values.setdefault("temperature", 1.0)  # files of before it was known
             known = {field.name: values[field.name] for field in fields(cls)}
             for name, value in known.items():
                 known[name] = tuple(value) if isinstance(value, list) else value

@@ -53,11 +53,11 @@ def read_pcd(path: str | os.PathLike[str], on_nan: OnNan = "drop") -> NDArray[np
 
 def parse_pcd(data: bytes, path: str | os.PathLike[str]) -> PointCloud:
     """The cloud of a PCD file with its normals and colours; not yet checked."""
-    header, start = _header(data)
+    header, start = pcd_header(data)
     for name in ("FIELDS", "SIZE", "TYPE", "DATA"):
         if not header.get(name):
             raise ValueError(f"there is no {name} in its header")
-    dtype, count = _layout(header)
+    dtype, count = pcd_layout(header)
     encoding = header["DATA"][0].lower()
     if encoding not in _READERS:
         raise ValueError(f"its DATA is {encoding!r}, not one of {', '.join(_READERS)}")
@@ -76,7 +76,8 @@ def _unpack_colors(packed: NDArray) -> dict[str, NDArray]:
     return {name: bits >> shift & 255 for name, shift in (("r", 16), ("g", 8), ("b", 0))}
 
 
-def _header(data: bytes) -> tuple[dict[str, list[str]], int]:
+def pcd_header(data: bytes) -> tuple[dict[str, list[str]], int]:
+    """The entries of the header, and where the points begin."""
     header: dict[str, list[str]] = {}
     stream = io.BytesIO(data)
     for _ in range(_MAX_HEADER_LINES):
@@ -88,7 +89,7 @@ def _header(data: bytes) -> tuple[dict[str, list[str]], int]:
     return header, stream.tell()
 
 
-def _layout(header: dict[str, list[str]]) -> tuple[np.dtype, int]:
+def pcd_layout(header: dict[str, list[str]]) -> tuple[np.dtype, int]:
     """The record of one point and the number of points."""
     names = header["FIELDS"]
     repeats = [int(value) for value in header.get("COUNT", ["1"] * len(names))]

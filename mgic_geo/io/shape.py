@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from mgic_geo.io.meshes import parse_with_trimesh
 from mgic_geo.io.off import parse_off
 from mgic_geo.io.pcd import parse_pcd
 from mgic_geo.io.text import parse_text
+from mgic_geo.io.thin import MANY, thin_file
 
 _GZIP = ".gz"
 
@@ -72,7 +74,12 @@ def shape_suffix(path: str | os.PathLike[str]) -> str:
     return Path(path.stem).suffix.lower() if suffix == _GZIP else suffix
 
 
-def read_shape(path: str | os.PathLike[str], on_nan: OnNan = "drop") -> Mesh | PointCloud:
+def read_shape(
+    path: str | os.PathLike[str],
+    on_nan: OnNan = "drop",
+    most: int | None = None,
+    seed: int = 0,
+) -> Mesh | PointCloud:
     r"""Reads a shape by the suffix of its file, with its normals, colours and intensities.
 
     ``.off``, ``.stl``, ``.glb`` and ``.gltf`` are meshes, ``.ply`` and ``.obj`` are meshes if they
@@ -87,6 +94,10 @@ def read_shape(path: str | os.PathLike[str], on_nan: OnNan = "drop") -> Mesh | P
         on_nan: What becomes of points of a cloud with NaN or infinite positions, which depth
             cameras write where they see nothing: ``"drop"`` leaves them out, with one warning that
             says how many; ``"raise"`` refuses the cloud.
+        most: Of a cloud of more than 1,048,576 points keep so many, drawn at random. Files of NPY,
+            PLY, PCD, LAS and text are read in pieces, with a bar where the error output is a
+            terminal, so that memory does not grow with the file.
+        seed: Seed of the draw.
 
     Returns:
         The checked :class:`Mesh` or :class:`PointCloud`.
@@ -117,13 +128,27 @@ def read_shape(path: str | os.PathLike[str], on_nan: OnNan = "drop") -> Mesh | P
     parse, needs = _FORMATS[suffix]
     for module in needs:
         require(module, extra="mesh")
-    data = path.read_bytes()
-    if path.suffix.lower() == _GZIP:
+    part = None
+    if most is not None:
+        with reading(path, suffix[1:].upper()):
+            part = thin_file(path, suffix, most, seed)
+    data = path.read_bytes() if part is None else part
+    if part is None and path.suffix.lower() == _GZIP:
         with reading(path, "gzip"):
             data = gzip.decompress(data)
     with reading(path, suffix[1:].upper(), needs):
         shape = parse(data, path)
-    return shape.check(path) if isinstance(shape, Mesh) else shape.check(path, on_nan)
+    if isinstance(shape, Mesh):
+        return shape.check(path)
+    return _thinned(shape.check(path, on_nan), most, seed)
+
+
+def _thinned(cloud: PointCloud, most: int | None, seed: int) -> PointCloud:
+    """A random part of a cloud that has very many points."""
+    if most is None or len(cloud) <= max(most, MANY):
+        return cloud
+    index = np.random.default_rng(seed).choice(len(cloud), most, replace=False)
+    return replace(cloud.take(np.sort(index)), left_out=cloud.left_out)
 
 
 def read_cloud_or_mesh(
@@ -156,7 +181,9 @@ def read_cloud_or_mesh(
     return shape if isinstance(shape, Mesh) else shape.points
 
 
-def as_shape(shape: Any, on_nan: OnNan = "drop", name: str = "shape") -> Mesh | PointCloud:
+def as_shape(
+    shape: Any, on_nan: OnNan = "drop", name: str = "shape", most: int | None = None
+) -> Mesh | PointCloud:
     """Turns any Python object that holds a shape into a mesh or a cloud.
 
     Args:
@@ -165,6 +192,7 @@ def as_shape(shape: Any, on_nan: OnNan = "drop", name: str = "shape") -> Mesh | 
             ``open3d.geometry.PointCloud`` or ``TriangleMesh``, or a ``trimesh.Trimesh``.
         on_nan: As for :func:`read_shape`.
         name: What an error message calls it.
+        most: As for :func:`read_shape`.
 
     Returns:
         A checked :class:`Mesh` or :class:`PointCloud`.
@@ -183,7 +211,7 @@ def as_shape(shape: Any, on_nan: OnNan = "drop", name: str = "shape") -> Mesh | 
         0.5
     """
     if isinstance(shape, str | os.PathLike):
-        return read_shape(shape, on_nan)
+        return read_shape(shape, on_nan, most)
     pos, points, vertices = (_numbers(shape, key) for key in ("pos", "points", "vertices"))
     if isinstance(shape, Mesh | PointCloud):
         found: Mesh | PointCloud = shape
@@ -205,7 +233,9 @@ def as_shape(shape: Any, on_nan: OnNan = "drop", name: str = "shape") -> Mesh | 
         found = Mesh(vertices, corners, *_vertex_attributes(shape, len(vertices)))
     else:
         found = cloud_of_array(_array(shape), name)
-    return found.check(name) if isinstance(found, Mesh) else found.check(name, on_nan)
+    if isinstance(found, Mesh):
+        return found.check(name)
+    return _thinned(found.check(name, on_nan), most, seed=0)
 
 
 def _rows(values: NDArray[np.float64] | None, count: int) -> NDArray[np.float64] | None:

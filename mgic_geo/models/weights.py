@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 from collections import defaultdict
 from collections.abc import Sequence
@@ -43,6 +44,8 @@ class WeightsInfo:
         mean: Subtracted from the colours, which are in [0, 1].
         std: Divisor of the colours, after that.
         features: What the points have beside coordinates, in the order of their columns.
+        temperature: What logits are divided by before their softmax gives probabilities, see
+            :func:`~mgic_geo.training.fit_temperature`; 1 where nobody has calibrated them.
 
     Example:
         >>> from mgic_geo.models import load_model
@@ -60,6 +63,7 @@ class WeightsInfo:
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     features: tuple[str, ...] = ()
+    temperature: float = 1.0
 
     @property
     def data(self) -> str:
@@ -141,6 +145,8 @@ def save_weights(path: str | os.PathLike[str], model: nn.Module, info: WeightsIn
             metadata[name] = json.dumps(getattr(info, name))
     if info.features:
         metadata["features"] = json.dumps(info.features)
+    if info.temperature != 1.0:
+        metadata["temperature"] = repr(info.temperature)
     state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     with atomic_write(path, "wb") as file:
         file.write(tensors_as_bytes(state, metadata))
@@ -191,9 +197,22 @@ def read_weights_info(path: str | os.PathLike[str]) -> WeightsInfo:
             _colours(meta, "mean", WeightsInfo.mean),
             _colours(meta, "std", WeightsInfo.std),
             parse_features(json.loads(meta.get("features", "[]"))),
+            checked_temperature(meta.get("temperature", 1.0)),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: its header is damaged ({error!r})") from error
+
+
+def checked_temperature(value: Any) -> float:
+    """A temperature from a file as a number.
+
+    Raises:
+        ValueError: It is none.
+    """
+    temperature = float(value)
+    if not 0.0 < temperature < math.inf:
+        raise ValueError(f"temperature = {value}")
+    return temperature
 
 
 def _colours(meta: dict[str, str], name: str, default: tuple[float, ...]) -> tuple[float, ...]:
@@ -365,5 +384,5 @@ def load_model(
     if num_classes is not None and num_classes != len(info.classes):
         last_layer(model)
         model.reset_classifier(num_classes)
-        info = replace(info, classes=tuple(map(str, range(num_classes))))
+        info = replace(info, classes=tuple(map(str, range(num_classes))), temperature=1.0)
     return model.to(device).eval(), info

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     )
     from mgic_geo.training._evaluate_points import evaluate_points
     from mgic_geo.training._provenance import provenance
+    from mgic_geo.training.calibration import Calibration, fit_temperature, held_out_calibration
     from mgic_geo.training.config import AugmentConfig, TrainConfig
     from mgic_geo.training.corruption_scores import CorruptionScores, evaluate_corruptions
     from mgic_geo.training.data import (
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AugmentConfig",
+    "Calibration",
     "CloudScores",
     "Clouds",
     "ConfusionMatrix",
@@ -55,6 +57,8 @@ __all__ = [
     "evaluate_images",
     "evaluate_points",
     "evaluate_segmentation",
+    "fit_temperature",
+    "held_out_calibration",
     "make_splits",
     "predict_logits",
     "provenance",
@@ -68,6 +72,7 @@ __all__ = [
 __getattr__ = at_first_use(
     __name__,
     {
+        "calibration": ("Calibration", "fit_temperature", "held_out_calibration"),
         "corruption_scores": ("CorruptionScores", "evaluate_corruptions"),
         "config": ("AugmentConfig", "TrainConfig"),
         "data": (

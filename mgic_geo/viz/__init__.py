@@ -3,6 +3,7 @@
 The extra is ``viz``; of segmented images it is ``images``.
 """
 
+from .calibration import plot_reliability
 from .clouds import draw_cloud, plot_clouds
 from .overlay import class_colors, draw_overlay
 from .point_labels import plot_point_labels
@@ -19,5 +20,6 @@ __all__ = [
     "plot_confusion",
     "plot_curves",
     "plot_point_labels",
+    "plot_reliability",
     "write_report",
 ]

@@ -111,6 +111,7 @@ def test_pictures(cli: Cli, weights: Path, clouds_npz: Path, tmp_path: Path) -> 
     assert sorted(p.name for p in (tmp_path / "drawn").iterdir()) == [
         "confusion.png",
         "mistakes.png",
+        "reliability.png",
     ]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -219,3 +220,30 @@ def test_what_is_not_shipped(
     assert program.main([str(runs / run), "tiny", *options]) == 1
     assert text in capsys.readouterr().err
     assert not (tmp_path / "weights").exists()
+
+
+def test_shipped_weights_are_calibrated_and_their_card_says_so(
+    script: Script, runs: Path, tmp_path: Path
+) -> None:
+    folder = script("ship_weights").ship(runs / "validated", "tiny", None, package=tmp_path)
+    before = (folder / "README.md").read_text()
+    assert "## Calibration\n\nThe temperature is 1" in before
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("val_fraction: 0.125", "val_fraction: 0.9"))
+    points = torch.randn(40, 64, 3, generator=torch.Generator().manual_seed(1)).numpy()
+    data = tmp_path / "data.npz"
+    np.savez(data, points=points, label=np.arange(40) % 2, classes=np.array(CLASSES))
+    program = script("calibrate_shipped")
+    program.calibrate("tiny", str(data), package=tmp_path)
+    info, card = load_model(folder / "model.safetensors")[1], (folder / "README.md").read_text()
+    assert info.temperature != 1.0
+    assert f"Temperature **{info.temperature:.4f}**" in card
+    content = (folder / "model.safetensors").read_bytes()
+    assert f"\n{len(content):,} bytes." in card
+    assert hashlib.sha256(content).hexdigest() in card
+    assert card.count("## Calibration") == 1
+    program.calibrate("tiny", str(data), package=tmp_path)
+    assert (folder / "README.md").read_text() == card
+    config.write_text(config.read_text().replace("val_fraction: 0.9", "val_fraction: 0.0"))
+    with pytest.raises(DataError, match="trained on all shapes"):
+        program.calibrate("tiny", str(data), package=tmp_path)
