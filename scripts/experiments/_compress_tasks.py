@@ -38,11 +38,11 @@ class Sounds:
 
     def __init__(self, context: Context, seed: int) -> None:
         self.seed, self.folder = seed, context.runs / "compress"
-        self.batch = 8 if context.quick else BATCH
+        self.batch = 8 if context.quick else 32
         self.steps = 2 if context.quick else 60
         self.scratch_steps = _SCRATCH * self.steps
         self.model: nn.Module = crepe()
-        self.sound, self.pitch = tones(64 if context.quick else 2000, seed=99)
+        self.sound, self.pitch = tones(64 if context.quick else 1000, seed=99)
         self.fitted = [tones(self.batch, seed=10_000 + 100 * seed + i)[0] for i in range(_FITTED)]
 
     def batches(self) -> Iterator[Tensor]:
@@ -58,7 +58,8 @@ class Sounds:
         config = TrainConfig(lr=3e-3, weight_decay=0.0)
         path = self.folder / f"{name}-s{self.seed}.pt"
         learn(model, labelled, _by_outputs, config, self.scratch_steps, path)
-        return f"{self.scratch_steps} steps of {BATCH} by the dense network's outputs, from scratch"
+        steps = f"{self.scratch_steps} steps of {self.batch}"
+        return f"{steps} by the dense network's outputs, from scratch"
 
     @torch.no_grad()
     def _target(self, x: Tensor) -> Tensor:
@@ -89,6 +90,7 @@ class Images:
         )  # fmt: skip
         self.splits: Any = make_splits(self.config)
         self.task: Any = make_task(self.config, self.splits, torch.device("cpu"))
+        self.batch = self.config.batch_size
         self.dense_steps = 4 if context.quick else _DENSE
         self.steps = 2 if context.quick else 120
         self.folder = context.runs / "compress"
@@ -120,7 +122,7 @@ class Images:
         """Trains a narrower network by labels, as long as all of it took."""
         steps = self.dense_steps + self.steps
         self._learn(model, steps, name)
-        return f"{steps} steps of {BATCH} by labels, from scratch"
+        return f"{steps} steps of {self.batch} by labels, from scratch"
 
     @torch.no_grad()
     def accuracy(self, model: nn.Module) -> float:

@@ -27,6 +27,7 @@ NAMES = (
     "width",
     "coupling",
     "compress",
+    "compress_fit",
 )
 
 

