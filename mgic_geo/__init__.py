@@ -10,15 +10,17 @@ if TYPE_CHECKING:
     from mgic_geo.export import export
     from mgic_geo.inference import predict
     from mgic_geo.nn.fusion import fuse
+    from mgic_geo.segmentation import segment_points
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "compress", "distill", "export", "fuse", "predict"]
+__all__ = ["__version__", "compress", "distill", "export", "fuse", "predict", "segment_points"]
 
 _AT_FIRST_USE = {
     "distill": "mgic_geo.compress",
     "fuse": "mgic_geo.nn.fusion",
     "predict": "mgic_geo.inference",
+    "segment_points": "mgic_geo.segmentation",
 }
 
 

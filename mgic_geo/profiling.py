@@ -18,6 +18,7 @@ from mgic_geo.models import (
     create_model,
     model_data,
 )
+from mgic_geo.models.registry import CLOUD_DATA
 
 _OPS = torch.ops.mgic_geo
 
@@ -186,7 +187,7 @@ def profile_model_by_name(
         >>> sum(layer.parameters for layer in layers), sum(layer.macs for layer in layers)
         (269722, 40551040)
     """
-    if model_data(name) == "clouds":
+    if model_data(name) in CLOUD_DATA:
         return profile_point_model(name, num_points, depth, **(model_args or {}))
     with torch.device("meta"):  # nothing is computed, the counts are the same
         model = create_model(name, **(model_args or {})).eval()

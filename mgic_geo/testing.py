@@ -13,6 +13,7 @@ from scipy.spatial import ConvexHull
 from torch import Tensor, nn
 
 from mgic_geo._optional import require
+from mgic_geo._tiny_point_labels import write_tiny_s3dis, write_tiny_shapenet_part
 from mgic_geo.io import Mesh, write_off
 
 __all__ = [
@@ -25,7 +26,9 @@ __all__ = [
     "settle_norms",
     "write_tiny_image_tree",
     "write_tiny_off_tree",
+    "write_tiny_s3dis",
     "write_tiny_segmentation_tree",
+    "write_tiny_shapenet_part",
 ]
 
 # Width, depth and height of boxes that a small network tells apart; names of ModelNet-10's classes.

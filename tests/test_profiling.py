@@ -63,7 +63,7 @@ def test_derivatives_are_counted_apart_from_the_mixing(graph: dict[str, Any]) ->
     assert conv.graph_macs == POINTS * (6 + 1) * 6 * 8
 
 
-@pytest.mark.parametrize("name", list_models(task="points"))
+@pytest.mark.parametrize("name", [*list_models(task="points"), "mgic_diffgcn_seg"])
 def test_lines_add_up_to_the_model_at_every_depth(name: str) -> None:
     sums = {
         depth: total(profile_point_model(name, 32, depth, width=16)) for depth in (None, 0, 1, 2, 9)

@@ -24,7 +24,8 @@ def open_inputs(
     """
     settings = {} if source is None else {"source": source}
     dataset = open_dataset(data, root, split, info.num_points or 1024, **settings)
-    if isinstance(dataset, CloudDataset) != (info.data == "clouds"):
+    clouds = isinstance(dataset, CloudDataset)
+    if info.data == "point_labels" or clouds != (info.data == "clouds"):
         raise DataError(f"{data}: {who} takes {info.data}")
     return dataset
 

@@ -1,7 +1,8 @@
 """Measure weights on labelled clouds, images or pixels: the figures in all and for each class.
 
 Without arguments: the shipped weights on the test split of ModelNet-10. Clouds: accuracy and
-confusion matrix; images: top-1 and top-5 accuracy; images with masks: intersection over union.
+confusion matrix; clouds with a class for each point, and images with masks: intersection over
+union; images: top-1 and top-5 accuracy.
 Classes are matched by name. The same files give the same figures every time.
 """
 
@@ -14,6 +15,7 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 
 from mgic_geo.cli._classes import match_classes
+from mgic_geo.cli._corruptions import add_corruption_arguments, corruptions
 from mgic_geo.cli._images import evaluate
 from mgic_geo.cli._output import percent, print_json, print_table
 from mgic_geo.cli._weights import Loaded, add_weights_arguments, load_weights
@@ -47,7 +49,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="of clouds: only what a training run with this fold was judged by, shapes that have "
         "no near copy among those it was trained on",
     )
+    add_corruption_arguments(parser)
     add_weights_arguments(parser)
+    parser.add_argument("--seed", type=int, default=0, help="of the corruptions")
     parser.add_argument("--root", default="datasets", help="folder for downloads and caches")
     parser.add_argument("--num_points", type=int, help="points a cloud (default: as trained)")
     parser.add_argument("--workers", type=int, default=0, help="processes that decode images")
@@ -57,6 +61,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     loaded = load_weights(options)
+    if loaded.info.data == "point_labels":
+        from mgic_geo.cli import _points
+
+        return _points.evaluate(loaded, options)
     return (_clouds if loaded.info.data == "clouds" else evaluate)(loaded, options)
 
 
@@ -81,6 +89,8 @@ def _clouds(loaded: Loaded, options: Namespace) -> int:
     elif options.val_fraction is not None:
         part = split_by_name(dataset, options.val_fraction)[1]
         clouds = Clouds(clouds.pos[part], clouds.label[part])
+    if options.corruptions:
+        return corruptions(loaded.model, info.classes, clouds, options)
     predicted = predict_logits(loaded.model, clouds.pos, options.device).argmax(dim=1)
     matrix = ConfusionMatrix(len(info.classes))
     matrix.update(predicted, clouds.label)

@@ -1,9 +1,10 @@
-"""Classify meshes and clouds, images, or their pixels.
+"""Classify meshes and clouds, images, or their points and pixels.
 
 The weights say which. Shapes are OFF, PLY, OBJ, STL, glTF, GLB, PCD, XYZ, PTS, TXT, CSV, LAS, LAZ,
 HDF5, NPY or NPZ, each also with .gz. Each is sampled, centred and scaled to the unit sphere. With
-weights of segmentation a picture shows the classes of an image's pixels. A file that cannot be used
-is named, and the others are classified all the same.
+weights of segmentation a picture shows the classes of an image's pixels, and a PLY file holds all
+points of a cloud with their classes, as colours and as the property label. A file that cannot be
+used is named, and the others are classified all the same.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--up", choices=list(inference.UPRIGHT), default="z", help="axis that points up"
     )
     parser.add_argument(
-        "--out", metavar="FOLDER", help="for pictures of segmentation (default: beside the image)"
+        "--out",
+        metavar="FOLDER",
+        help="for pictures or clouds of segmentation (default: beside the file); of one cloud also "
+        "a file .ply",
     )
     parser.add_argument("--json", action="store_true", help="print a list of JSON objects")
 
@@ -46,7 +50,11 @@ def run(options: Namespace) -> int:
     loaded = load_weights(options)
     model, info = loaded.model, loaded.info
     predict = _classify
-    if info.data != "clouds":
+    if info.data == "point_labels":
+        from mgic_geo.cli import _points
+
+        predict = _points.segment_file
+    elif info.data != "clouds":
         from mgic_geo.cli import _images
 
         predict = _images.classify_file if info.data == "images" else _images.segment_file
@@ -71,9 +79,9 @@ def run(options: Namespace) -> int:
 
 
 def _line(result: dict[str, Any]) -> str:
-    if "overlay" in result:
+    if "shares" in result:
         shares = ", ".join(f"{s['class']} {percent(s['share'])}" for s in result["shares"])
-        return f"{shares} -> {result['overlay']}"
+        return f"{shares} -> {result.get('overlay') or result['labelled']}"
     first, *others = (f"{t['class']} {percent(t['probability'])}" for t in result["top"])
     return f"{first} ({', '.join(others)})"
 

@@ -23,7 +23,8 @@ from mgic_geo.datasets import (
 from mgic_geo.datasets._open import is_image_data
 from mgic_geo.errors import DataError
 
-_WITH_SOURCE = ("modelnet10", "cifar10", "cifar100")
+_WITH_SOURCE = ("modelnet10", "cifar10", "cifar100", "shapenet-part", "s3dis")
+_POINT_LABELS = ("shapenet-part", "s3dis")
 _WITHOUT_TEST = ("imagenet", "camvid", "cityscapes")
 
 
@@ -56,6 +57,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
+    if options.dataset == "furniture10-parts":
+        raise DataError("furniture10-parts is made on the spot: there is nothing to prepare")
     if options.off or options.dataset == "furniture10":
         _check_furniture(options)
     if options.off:
@@ -93,7 +96,11 @@ def _open(options: Namespace, split: str | None) -> CloudDataset | ImageDataset:
             root, str(split), num_points=options.num_points, features=options.features
         )
     settings: dict[str, Any] = {"strict": options.strict}
-    if not is_image_data(options.dataset):
+    if options.dataset in _POINT_LABELS:
+        if options.sampling != "surface":
+            raise DataError(f"{options.dataset} holds clouds: --sampling does not apply")
+        settings |= {name: options[name] for name in ("num_points", "features")}
+    elif not is_image_data(options.dataset):
         names = ("num_points", "sampling", "workers", "features")
         settings |= {name: options[name] for name in names}
     elif options.features:

@@ -17,6 +17,7 @@ from jsonargparse import ArgumentParser, Namespace
 from mgic_geo.cli._nested import nested
 from mgic_geo.cli._output import percent, print_json, print_table
 from mgic_geo.models import create_model, dense_twin, model_data, model_task
+from mgic_geo.models.registry import CLOUD_DATA, POINT_TASKS
 from mgic_geo.profiling import LayerCount, profile_model_by_name
 
 _FIGURES = ("parameters", "macs", "graph_macs")
@@ -56,12 +57,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    points = model_task(options.model) == "points"
+    points = model_task(options.model) in POINT_TASKS
     given = {name: options[name] for name in _POINT_DEFAULTS if options[name] is not None}
     model_args: dict[str, Any] = {**(_POINT_DEFAULTS if points else {}), **given}
     model_args = nested(model_args | dict(_option(text) for text in options.option))
     settings: dict[str, Any] = {}
-    if model_data(options.model) == "clouds":
+    if model_data(options.model) in CLOUD_DATA:
         settings["num_points"] = options.num_points
     elif options.image_size is not None:
         settings["image_size"] = _image_size(options.image_size)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mgic_geo.export._images import lower_images
-from mgic_geo.export._points import RegularPointClassifier, replaced
+from mgic_geo.export._points import RegularPointClassifier, RegularPointSegmenter, replaced
 from mgic_geo.export._pyramid import RegularPyramid
 from mgic_geo.export._views import DepthViews
 from mgic_geo.models import (
@@ -18,6 +18,7 @@ from mgic_geo.models import (
     ImageClassifier,
     PointClassifier,
     PointPyramid,
+    PointSegmenter,
 )
 
 # Engines whose grouped convolutions beat batched products.
@@ -47,6 +48,8 @@ def lower(model: nn.Module, engine: str = "onnx") -> nn.Module:
         ...     torch.allclose(lower(model)(pos), model(pos), atol=1e-3)
         True
     """
+    if isinstance(model, PointSegmenter):
+        return RegularPointSegmenter(model, engine in _CONVOLVE).eval()
     if isinstance(model, PointClassifier):
         return RegularPointClassifier(model, engine in _CONVOLVE).eval()
     if isinstance(model, PointPyramid):

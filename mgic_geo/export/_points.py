@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mgic_geo.export._maps import GroupedMap
 from mgic_geo.export._operators import average_weights, least_squares_weights
-from mgic_geo.models import PointClassifier
+from mgic_geo.models import PointClassifier, PointSegmenter
 from mgic_geo.models.point_classifier import Scales
 from mgic_geo.nn import MGIC, BatchNorm, DenseBlock, DiffGCNConv, GraphBlock, Prolongation
 from mgic_geo.nn.conv.linear_edge_conv import LinearEdgeConv, LinearMap, linear_map
@@ -103,6 +103,15 @@ class RegularPointClassifier(nn.Module):
         own = torch.arange(points.size(0), device=pos.device).unsqueeze(1)
         index = torch.cat([index, own], dim=1)
         return RegularGraph(index.flatten(), k + 1, torch.cat([identity, rows], dim=1))
+
+
+class RegularPointSegmenter(RegularPointClassifier):
+    """A :class:`~mgic_geo.models.PointSegmenter` of plain operators, ``[B, n, 3]`` to
+    ``[B, n, C]``."""
+
+    def forward(self, pos: Tensor) -> Tensor:
+        model = cast(PointSegmenter, self.model)
+        return model.forward_head(model.forward_features(pos, operators=self.graph(pos)))  # type: ignore[arg-type]
 
 
 def replaced(model: Model, convolve: bool = False) -> Model:

@@ -28,7 +28,8 @@ from mgic_geo.export.check import (
 from mgic_geo.export.metadata import ExportInfo
 from mgic_geo.export.runtime import SUFFIXES, ExportedModel, load_exported
 from mgic_geo.io import atomic_write, full_disk_as_data_error
-from mgic_geo.models import PointClassifier, PointPyramid, WeightsInfo
+from mgic_geo.models import PointClassifier, PointPyramid, PointSegmenter, WeightsInfo
+from mgic_geo.models.registry import CLOUD_DATA
 
 FORMATS = {name: suffix for suffix, name in SUFFIXES.items()}
 """The formats, and how their files end."""
@@ -168,9 +169,17 @@ def export(
             f"in_channels = {model.in_channels}: point networks with features beside the "
             "coordinates are not exported; use them in torch, or train one without"
         )
+    if isinstance(model, PointSegmenter):
+        if model.categories:
+            raise ExportError(
+                f"categories = {model.categories}: a network that is told the category of a cloud "
+                "is not exported; use it in torch, or train one without"
+            )
+        if quantized:
+            raise ExportError("int8 is for networks with one class a cloud or image; leave it away")
     model.eval()
     about = _describe(model, name, info)
-    size = about.shape[1] if about.data == "clouds" and about.shape[1] else about.num_points
+    size = about.shape[1] if about.input == "pos" and about.shape[1] else about.num_points
     size = size or _POINTS
     lowered = lower(model, name)
     example = random_inputs(about, about.shape[0] or 2, size)
@@ -221,14 +230,15 @@ def _describe(model: nn.Module, engine: str, info: WeightsInfo | None) -> Export
         "classes": classes,
         "version": __version__,
     }
-    if info.data == "clouds":
+    if info.data in CLOUD_DATA:
         points = info.num_points or _POINTS
         shape = (one, points if one else None, 3)
         least = int(getattr(model, "min_points", 1))
+        nodes = (shape[1],) if info.data == "point_labels" else ()
         return ExportInfo(
             **common,  # type: ignore[arg-type]
             shape=shape,
-            output=(one, len(classes)),
+            output=(one, *nodes, len(classes)),
             input="pos",
             num_points=points,
             min_points=least,
@@ -251,8 +261,13 @@ def _describe(model: nn.Module, engine: str, info: WeightsInfo | None) -> Export
 def _task(model: nn.Module) -> str:
     from mgic_geo.models import LRASPP, FusionClassifier
 
-    points = dict.fromkeys((PointClassifier, PointPyramid), "points")
-    kinds = {**points, FusionClassifier: "fusion", LRASPP: "segmentation"}
+    kinds = {
+        PointSegmenter: "point_segmentation",  # a classifier by its layers, so ahead of it
+        PointClassifier: "points",
+        PointPyramid: "points",
+        FusionClassifier: "fusion",
+        LRASPP: "segmentation",
+    }
     return next((task for kind, task in kinds.items() if isinstance(model, kind)), "images")
 
 
@@ -310,7 +325,7 @@ def _compare(
 ) -> list[Difference]:
     about = exported.info
     inputs = {"random inputs": random_inputs(about, 2, size, seed=1)}
-    if about.data == "clouds" and about.shape[1] is None:
+    if about.input == "pos" and about.shape[1] is None:
         other = max(about.min_points, size // 2)
         inputs[f"random clouds of {other} points"] = random_inputs(about, 3, other, seed=2)
     if samples is None:

@@ -82,8 +82,9 @@ def compare(
         x: A batch.
         tolerance: As in :func:`allowed`.
     """
-    expected = model(x).float().numpy()
-    found = exported(x.numpy())
+    axis = -1 if exported.info.data == "point_labels" else 1  # of the classes
+    expected = np.moveaxis(model(x).float().numpy(), axis, 1)
+    found = np.moveaxis(exported(x.numpy()), axis, 1)
     if found.shape != expected.shape:
         raise ExportError(f"logits of {what} are {found.shape}, eager's {expected.shape}")
     largest = float(np.abs(found - expected).max()) if np.isfinite(found).all() else float("inf")
@@ -117,7 +118,7 @@ def require_equal(differences: list[Difference], path: object) -> None:
 def random_inputs(info: ExportInfo, count: int, size: int, seed: int = 0) -> Tensor:
     """Inputs without sense: points in the unit sphere, or pixels of a normal distribution."""
     generator = torch.Generator().manual_seed(seed)
-    if info.data == "clouds":
+    if info.input == "pos":
         pos = torch.randn(count, size, 3, generator=generator)
         return pos / pos.norm(dim=-1, keepdim=True).clamp_min(1.0)
     return torch.randn(count, *_image_shape(info), generator=generator)
@@ -135,7 +136,7 @@ def real_inputs(info: ExportInfo, count: int, size: int) -> Tensor:
         for i in range(count)
     ]
     pos = normalize_sphere(torch.from_numpy(np.stack(points)).float())
-    if info.data == "clouds":
+    if info.input == "pos":
         return pos[:, :size].contiguous()
     channels, height, width = _image_shape(info)
     images = render_depth(pos, 1, max(height, width))[:, 0].expand(-1, channels, -1, -1)

@@ -11,7 +11,13 @@ from mgic_geo.errors import CheckpointError
 KEY = "mgic_geo"
 """The name of the entry that holds the description, in the metadata of each format."""
 _FORMAT = "mgic_geo-export-1"
-_DATA = {"points": "clouds", "fusion": "clouds", "images": "images", "segmentation": "masks"}
+_DATA = {
+    "points": "clouds",
+    "point_segmentation": "point_labels",
+    "fusion": "clouds",
+    "images": "images",
+    "segmentation": "masks",
+}
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class ExportInfo:
     @property
     def preprocessing(self) -> list[str]:
         """What is done to a cloud or image ahead of the model, in words, in order."""
-        if self.data == "clouds":
+        if self.input == "pos":
             return [
                 f"take {self.num_points or 'all'} points, in random order, z up",
                 "subtract their mean",

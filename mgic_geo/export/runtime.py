@@ -72,7 +72,7 @@ class ExportedModel(ABC):
             wanted = ", ".join("any" if n is None else str(n) for n in shape)
             raise DataError(f"{self.path}: takes [{wanted}], got {list(x.shape)}")
         least = self.info.min_points
-        if self.info.data == "clouds" and x.shape[1] < least:
+        if self.info.input == "pos" and x.shape[1] < least:
             raise DataError(
                 f"{self.path}: a cloud has {x.shape[1]} points; its network needs {least}, for "
                 "every point to have its neighbours"

@@ -9,6 +9,7 @@ from mgic_geo.io.lock import file_lock
 from mgic_geo.io.mesh import Mesh
 from mgic_geo.io.off import read_off, write_off
 from mgic_geo.io.pcd import read_pcd
+from mgic_geo.io.ply import write_ply
 from mgic_geo.io.shape import SHAPE_SUFFIXES, as_shape, read_cloud_or_mesh, read_shape, shape_suffix
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "remove_leftovers",
     "shape_suffix",
     "write_off",
+    "write_ply",
 ]

@@ -12,6 +12,7 @@ from mgic_geo.models.image_classifier import ImageClassifier
 from mgic_geo.models.lraspp import LRASPP
 from mgic_geo.models.point_classifier import PointClassifier
 from mgic_geo.models.point_pyramid import PointPyramid
+from mgic_geo.models.point_segmenter import PointSegmenter
 from mgic_geo.models.published import load_published
 from mgic_geo.models.published_report import LoadReport
 from mgic_geo.models.registry import (
@@ -43,6 +44,7 @@ __all__ = [
     "LoadReport",
     "PointClassifier",
     "PointPyramid",
+    "PointSegmenter",
     "WeightsInfo",
     "create_model",
     "dense_twin",

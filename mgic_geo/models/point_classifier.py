@@ -263,6 +263,11 @@ class PointClassifier(JudgedInParts):
         self, x: Tensor, batch: Tensor | None = None, pre_logits: bool = False
     ) -> Tensor:
         """Pools node features and classifies them; ``pre_logits`` stops before the last layer."""
+        x = self.head(self._pooled(x, batch))
+        return x if pre_logits else self.fc(x)
+
+    def _pooled(self, x: Tensor, batch: Tensor | None) -> Tensor:
+        """Maximum, and mean if asked for, over the nodes of each cloud, ``[B, P]``."""
         if x.dim() == 2 and batch is None:
             x = x[None]
         if x.dim() == 3:
@@ -271,9 +276,7 @@ class PointClassifier(JudgedInParts):
             from torch_geometric.nn import global_max_pool, global_mean_pool  # slow to import
 
             pooled = [global_max_pool(x, batch), global_mean_pool(x, batch)]
-        x = torch.cat(pooled if self.pool == "max_mean" else pooled[:1], dim=1)
-        x = self.head(x)
-        return x if pre_logits else self.fc(x)
+        return torch.cat(pooled if self.pool == "max_mean" else pooled[:1], dim=1)
 
     def forward(
         self,

@@ -1,4 +1,4 @@
-"""Point classifiers of two graph convolutions, dense and in the channel hierarchy."""
+"""Point networks of two graph convolutions, dense and in the channel hierarchy."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from mgic_geo.models.point_classifier import PointClassifier
+from mgic_geo.models.point_segmenter import PointSegmenter
 from mgic_geo.models.registry import register_model
 from mgic_geo.nn import DiffGCNConv, LinearEdgeConv
 
@@ -41,3 +42,15 @@ def mgic_edgeconv(**kwargs: Any) -> PointClassifier:
 def mgic_diffgcn(**kwargs: Any) -> PointClassifier:
     """Differential operators in the channel hierarchy."""
     return PointClassifier(_diffgcn, mgic=True, **kwargs)
+
+
+@register_model(task="point_segmentation")
+def diffgcn_seg(**kwargs: Any) -> PointSegmenter:
+    """Differential operators with a class for each point, dense."""
+    return PointSegmenter(_diffgcn, mgic=False, **kwargs)
+
+
+@register_model(task="point_segmentation", dense_twin="diffgcn_seg")
+def mgic_diffgcn_seg(**kwargs: Any) -> PointSegmenter:
+    """Differential operators with a class for each point, in the channel hierarchy."""
+    return PointSegmenter(_diffgcn, mgic=True, **kwargs)

@@ -16,7 +16,17 @@ _REGISTRY: dict[str, Callable[..., nn.Module]] = {}
 _DENSE_TWINS: dict[str, str] = {}
 _TASKS: dict[str, str] = {}
 # What each task of models takes.
-TASKS = {"points": "clouds", "images": "images", "segmentation": "masks", "fusion": "clouds"}
+TASKS = {
+    "points": "clouds",
+    "point_segmentation": "point_labels",
+    "images": "images",
+    "segmentation": "masks",
+    "fusion": "clouds",
+}
+# What is made of points, with a class for a cloud or for each point.
+CLOUD_DATA = ("clouds", "point_labels")
+# Tasks whose networks have the options of a :class:`~mgic_geo.models.PointClassifier`.
+POINT_TASKS = ("points", "point_segmentation")
 F = TypeVar("F", bound=Callable[..., nn.Module])
 
 
@@ -35,9 +45,10 @@ def register_model(
         builder: Builds the model.
         dense_twin: Name of the model that differs in its dense channel coupling alone and takes the
             same options: what this one is measured against.
-        task: ``"points"`` (classifies clouds), ``"images"`` (classifies images),
-            ``"segmentation"`` (classifies pixels) or ``"fusion"`` (classifies clouds by images of
-            them, too, which it renders where none are given).
+        task: ``"points"`` (classifies clouds), ``"point_segmentation"`` (classifies the points of
+            clouds), ``"images"`` (classifies images), ``"segmentation"`` (classifies pixels) or
+            ``"fusion"`` (classifies clouds by images of them, too, which it renders where none are
+            given).
 
     Returns:
         The builder, or a decorator where only options are given.
@@ -86,7 +97,7 @@ def model_task(name: str) -> str:
         name: One of :func:`list_models`.
 
     Returns:
-        ``"points"``, ``"images"``, ``"segmentation"`` or ``"fusion"``.
+        ``"points"``, ``"point_segmentation"``, ``"images"``, ``"segmentation"`` or ``"fusion"``.
 
     Raises:
         ValueError: There is no such model; the message lists what there is.
@@ -108,7 +119,8 @@ def model_data(name: str) -> str:
         name: One of :func:`list_models`.
 
     Returns:
-        ``"clouds"``, ``"images"``, or ``"masks"`` for images with a class for each pixel.
+        ``"clouds"``, ``"point_labels"`` for clouds with a class for each point, ``"images"``, or
+        ``"masks"`` for images with a class for each pixel.
 
     Raises:
         ValueError: There is no such model.

@@ -17,6 +17,7 @@ from mgic_geo.io import atomic_write, parse_features
 from mgic_geo.io.features import feature_width
 from mgic_geo.models import model_task, read_weights_info
 from mgic_geo.models._parts import follow_points
+from mgic_geo.models.registry import CLOUD_DATA, POINT_TASKS
 from mgic_geo.models.weights import weights_path
 from mgic_geo.training.image_config import ImageConfig
 
@@ -31,6 +32,10 @@ _POINT_OPTIONS = (
     "correction_scale",
 )
 _FREE_OPTIONS = ("residual", "dropout", "correction_scale")  # weights fit whatever they are
+_SHARES = (
+    "flip", "cut_mix", "rigid_mix", "deform", "view", "density", "clusters", "outliers",
+    "spoilt", "center",
+)  # fmt: skip
 _CHOICES = {
     "mixed_precision": ("no", "bf16", "fp16"),
     "optimizer": ("adamw", "sgd"),
@@ -55,6 +60,19 @@ class AugmentConfig:
             on 256 to 512 points, one seed reached 89.1 % on 1,024 points and 93.3 % on 384.
         cut_mix: Probability that a batch is mixed by
             :func:`~mgic_geo.transforms.cut_mix_clouds`, clouds and labels.
+        rigid_mix: The same, with ``rigid``: parts of one shape moved to another.
+        tilt_degrees: Largest rotation about a random horizontal axis.
+        deform: Probability that a batch is bent by :func:`~mgic_geo.transforms.deform_clouds`.
+        view: Probability that a cloud is seen from one side, see
+            :func:`~mgic_geo.transforms.spoil_clouds`, as for the next five.
+        density: Probability that it thins with the distance to a viewer.
+        holes: Largest share of its points that is cut out.
+        clusters: Largest share of points in blobs that are not its own.
+        outliers: Largest share of stray points.
+        noise: Largest standard deviation of the noise, drawn anew for each cloud, in radii.
+        spoilt: Probability of holes, of clusters, of outliers and of noise in a cloud.
+        center: Probability that a batch is then centred and scaled anew, as a scan is that comes
+            spoilt.
 
     Raises:
         MgicGeoError: A number is out of range.
@@ -75,9 +93,21 @@ class AugmentConfig:
     drop: float = 0.2
     drop_min: float = 0.0
     cut_mix: float = 0.0
+    rigid_mix: float = 0.0
+    tilt_degrees: float = 0.0
+    deform: float = 0.0
+    view: float = 0.0
+    density: float = 0.0
+    holes: float = 0.0
+    clusters: float = 0.0
+    outliers: float = 0.0
+    noise: float = 0.0
+    spoilt: float = 0.35
+    center: float = 0.0
 
     def __post_init__(self) -> None:
-        tops = {"scale": 0.99, "flip": 1.0, "drop": 0.99, "drop_min": self.drop, "cut_mix": 1.0}
+        tops = {"scale": 0.99, "drop": 0.99, "drop_min": self.drop, "holes": 0.99}
+        tops |= dict.fromkeys(_SHARES, 1.0)
         for name, value in vars(self).items():
             if not 0.0 <= value <= tops.get(name, math.inf):
                 raise MgicGeoError(
@@ -91,8 +121,10 @@ class TrainConfig:
 
     Args:
         data: ``furniture10`` (made on the spot), ``modelnet10``, or the path of an npz file or of a
-            folder of shapes; ``cifar10`` or another set of images by name, or a folder or zip of
-            images. It decides what is trained: a classifier of clouds, of images or of pixels.
+            folder of shapes; ``furniture10-parts`` (made on the spot), ``shapenet-part``, ``s3dis``
+            or an npz file with ``point_label``; ``cifar10`` or another set of images by name, or a
+            folder or zip of images. It decides what is trained: a classifier of clouds, of their
+            points, of images or of pixels.
         source: Where a data set that has a name lies, if not in ``root``.
         root: Folder for downloads and processed clouds.
         num_points: Points a cloud.
@@ -253,7 +285,7 @@ class TrainConfig:
         default = {f.name: f.default for f in dataclasses.fields(self)}
         args = dict(info.model_args)
         args.pop("in_channels", None)  # follows from the features
-        own = [name for name in _POINT_OPTIONS if info.task == "points" and name in args]
+        own = [name for name in _POINT_OPTIONS if info.task in POINT_TASKS and name in args]
         taken = {"model": info.model, "features": ",".join(info.features)}
         for name, value in {**taken, **{name: args.pop(name) for name in own}}.items():
             mine = getattr(self, name)
@@ -262,7 +294,7 @@ class TrainConfig:
             elif mine != value and name not in _FREE_OPTIONS:
                 raise MgicGeoError(f"{name} = {mine!r}: the weights {weights} have {value!r}")
         self.model_options = {**args, **self.model_options}
-        if info.data != "clouds" and self.image.mean is None and self.image.std is None:
+        if info.data not in CLOUD_DATA and self.image.mean is None and self.image.std is None:
             colours = {"mean": info.mean, "std": info.std}
             self.image = dataclasses.replace(self.image, **colours)  # type: ignore[arg-type]
 
@@ -288,13 +320,13 @@ class TrainConfig:
             MgicGeoError: An option of point models is set for one of another task.
         """
         own = {name: getattr(self, name) for name in _POINT_OPTIONS}
-        if self.features and model_task(self.model) != "points":
+        if self.features and model_task(self.model) not in POINT_TASKS:
             raise MgicGeoError(
                 f"features = {self.features}: {self.model} is no point model, it takes none"
             )
         if self.features:
             own["in_channels"] = feature_width(self.feature_names)
-        if model_task(self.model) == "points":
+        if model_task(self.model) in POINT_TASKS:
             return follow_points({**own, **self.model_options}, self.num_points)
         for name, value in own.items():
             if value != getattr(type(self), name):

@@ -12,6 +12,7 @@ from torch import Tensor
 from mgic_geo.datasets import (
     NAMED_DATASETS,
     CloudDataset,
+    PointLabelDataset,
     novel_split,
     open_dataset,
     train_val_split,
@@ -21,12 +22,24 @@ from mgic_geo.datasets._open import is_image_data
 from mgic_geo.errors import DataError, MgicGeoError
 from mgic_geo.models import list_models, model_data
 from mgic_geo.training.config import AugmentConfig, TrainConfig
-from mgic_geo.transforms import augment_clouds, normalize_sphere, subset_clouds
+from mgic_geo.transforms import (
+    augment_clouds,
+    deform_clouds,
+    normalize_sphere,
+    spoil_clouds,
+    subset_clouds,
+)
+from mgic_geo.transforms.deform import recentred
 
-# Named sets of images whose official split for validation is the one that is reported.
-_OWN_VAL = ("camvid", "cityscapes", "imagenet")
+_SPOILT = ("view", "density", "holes", "clusters", "outliers", "noise")
+
+# Named sets whose official split for validation is the one that is reported.
+_OWN_VAL = ("camvid", "cityscapes", "imagenet", "shapenet-part")
+# Data sets that are made on the spot, whose test split is at hand.
+_MADE = ("furniture10", "furniture10-parts")
 _HOLDS = {
     "clouds": "point clouds",
+    "point_labels": "point clouds with a class for each point",
     "images": "images with a class each",
     "masks": "images with a class for each pixel",
 }
@@ -55,12 +68,47 @@ class Clouds:
     def __len__(self) -> int:
         return self.label.numel()
 
+    def take(self, index: Tensor) -> Clouds:
+        """The clouds of an index ``[M']``."""
+        return Clouds(self.pos[index], self.label[index])
+
+
+@dataclass(frozen=True)
+class PointLabels(Clouds):
+    """Clouds with a class for each point, centred and scaled to the unit sphere.
+
+    Args:
+        pos: Coordinates and, behind them, features, float ``[M, n, 3 + F]``.
+        label: Category of each cloud, int64 ``[M]``.
+        point_label: Class of each point, int64 ``[M, n]``; -1 for one without.
+        categories: Names of the categories.
+        allowed: Classes that a category has, bool ``[K, C]``, where the category is known and
+            others are no answer; see :class:`~mgic_geo.datasets.PointLabelDataset`.
+
+    Example:
+        >>> import torch
+        >>> from mgic_geo.training import PointLabels
+        >>> part = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 0]])
+        >>> clouds = PointLabels(torch.rand(2, 4, 3), torch.tensor([0, 1]), part, ("chair", "sofa"))
+        >>> len(clouds), clouds.take(torch.tensor([1])).point_label
+        (2, tensor([[1, 1, 1, 0]]))
+    """
+
+    point_label: Tensor
+    categories: tuple[str, ...]
+    allowed: Tensor | None = None
+
+    def take(self, index: Tensor) -> PointLabels:
+        """The clouds of an index ``[M']``."""
+        pos, label, points = (t[index] for t in (self.pos, self.label, self.point_label))
+        return PointLabels(pos, label, points, self.categories, self.allowed)
+
 
 @dataclass(frozen=True)
 class Splits(Generic[T]):
     """What a run trains on, chooses its epoch by, and reports at the end.
 
-    Each part is :class:`Clouds`, or a data set of images.
+    Each part is :class:`Clouds`, :class:`PointLabels`, or a data set of images.
 
     Args:
         train: Training part.
@@ -90,7 +138,8 @@ def to_clouds(dataset: CloudDataset) -> Clouds:
         dataset: Clouds ``[M, n, 3]`` with their labels, and perhaps features.
 
     Returns:
-        The clouds that :func:`train` and :func:`evaluate_clouds` take.
+        The clouds that :func:`train` and :func:`evaluate_clouds` take; :class:`PointLabels` of a
+        :class:`~mgic_geo.datasets.PointLabelDataset`.
 
     Example:
         >>> from mgic_geo.datasets import Furniture10
@@ -102,6 +151,9 @@ def to_clouds(dataset: CloudDataset) -> Clouds:
     pos = normalize_sphere(dataset.points)
     if dataset.feature_names:
         pos = torch.cat([pos, dataset.features], dim=2)
+    if isinstance(dataset, PointLabelDataset):
+        points = dataset.point_labels
+        return PointLabels(pos, dataset.labels, points, dataset.categories, dataset.allowed)
     return Clouds(pos, dataset.labels)
 
 
@@ -169,7 +221,7 @@ def make_splits(config: TrainConfig) -> Splits[Any]:
     if config.per_class is not None:
         train = _take(train, _first_of_each(train, config.per_class))
     # An npz holds one split, so only the named data sets have a test split to report.
-    if config.data == "furniture10":
+    if config.data in _MADE:
         test = _ready(_open(config, "test"))
     return Splits(train, val, test, dataset.classes)
 
@@ -242,12 +294,14 @@ def _first_of_each(part: Any, count: int) -> Tensor:
 
 def _take(part: Any, index: Tensor) -> Any:
     if isinstance(part, Clouds):
-        return Clouds(part.pos[index], part.label[index])
+        return part.take(index)
     return part.subset(index.tolist())
 
 
 def data_kind(dataset: Any) -> str:
     """What a data set holds, as :func:`mgic_geo.models.model_data` says it."""
+    if isinstance(dataset, PointLabelDataset):
+        return "point_labels"
     if isinstance(dataset, CloudDataset):
         return "clouds"
     return "masks" if dataset.kind == "segmentation" else "images"
@@ -274,10 +328,20 @@ def augment(
         >>> augment(torch.rand(4, 32, 3), config, torch.Generator().manual_seed(0)).shape
         torch.Size([4, 16, 3])
     """
+    count = pos.size(1)
     if config.drop > 0.0:
         span = config.drop - config.drop_min
         share = config.drop_min + span * float(torch.rand((), generator=generator))
-        pos = subset_clouds(pos, max(round(pos.size(1) * (1.0 - share)), 1), generator)
+        count = max(round(count * (1.0 - share)), 1)
+    if by_chance(config.deform, generator):
+        pos = torch.cat([deform_clouds(pos[..., :3], generator), pos[..., 3:]], dim=2)
+    spoilt = {name: getattr(config, name) for name in _SPOILT}
+    if any(spoilt.values()):
+        pos = spoil_clouds(pos, count, generator, spoilt=config.spoilt, **spoilt)
+        if by_chance(config.center, generator):
+            pos = torch.cat([recentred(pos[..., :3]), pos[..., 3:]], dim=2)
+    elif count < pos.size(1):
+        pos = subset_clouds(pos, count, generator)
     return augment_clouds(
         pos,
         generator,
@@ -286,5 +350,11 @@ def augment(
         rotate_degrees=config.rotate_degrees,
         flip=config.flip,
         jitter=config.jitter,
+        tilt_degrees=config.tilt_degrees,
         normals=normals,
     )
+
+
+def by_chance(probability: float, generator: torch.Generator) -> bool:
+    """Whether it happens; nothing is drawn for what is off, so that recipes keep their numbers."""
+    return probability > 0.0 and float(torch.rand((), generator=generator)) < probability

@@ -5,7 +5,9 @@ PyG's own transforms are not written again. Wrap those that are random in :class
 ``RandomJitter`` (uniform), ``RandomShear``, ``FixedPoints(n, replace=False)`` (a random subset),
 ``SamplePoints``; ``Center``, ``NormalizeScale`` and ``NormalizeRotation`` draw nothing.
 To change a whole training batch in one call, use :func:`augment_clouds`.
-Images have a package of their own, :mod:`mgic_geo.transforms.images`.
+To spoil it as scanners do, use :func:`spoil_clouds`; to measure what that costs,
+:mod:`mgic_geo.transforms.corruptions`. Images have a package of their own,
+:mod:`mgic_geo.transforms.images`.
 """
 
 from typing import TYPE_CHECKING
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING
 from mgic_geo._lazy import at_first_use
 
 if TYPE_CHECKING:
-    from . import images
+    from . import corruptions, images
     from .augment import (
         GaussianJitter,
         RandomAugment,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     )
     from .batched import augment_clouds, subset_clouds
     from .cut_mix import cut_mix_clouds
+    from .deform import deform_clouds
     from .depth_views import render_depth
     from .farthest import farthest_point_sample
     from .knn import KNNGraph
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from .resample import FarthestPointSampling, PoissonDiskSampling, SampleSurface
     from .sampling import poisson_disk, sample_surface
     from .seeded import Seeded
+    from .spoil import spoil_clouds
+    from .visible import view_directions, visible_points
     from .with_views import DepthViews
 
 __all__ = [
@@ -49,19 +54,25 @@ __all__ = [
     "SampleSurface",
     "Seeded",
     "augment_clouds",
+    "corruptions",
     "cut_mix_clouds",
+    "deform_clouds",
     "farthest_point_sample",
     "images",
     "normalize_sphere",
     "poisson_disk",
     "render_depth",
     "sample_surface",
+    "spoil_clouds",
     "subset_clouds",
+    "view_directions",
+    "visible_points",
 ]
 
 __getattr__ = at_first_use(
     __name__,
     {
+        "corruptions": (),
         "images": (),
         "augment": (
             "GaussianJitter",
@@ -72,6 +83,7 @@ __getattr__ = at_first_use(
         ),
         "batched": ("augment_clouds", "subset_clouds"),
         "cut_mix": ("cut_mix_clouds",),
+        "deform": ("deform_clouds",),
         "depth_views": ("render_depth",),
         "farthest": ("farthest_point_sample",),
         "knn": ("KNNGraph",),
@@ -81,6 +93,8 @@ __getattr__ = at_first_use(
         "resample": ("FarthestPointSampling", "PoissonDiskSampling", "SampleSurface"),
         "sampling": ("poisson_disk", "sample_surface"),
         "seeded": ("Seeded",),
+        "spoil": ("spoil_clouds",),
+        "visible": ("view_directions", "visible_points"),
         "with_views": ("DepthViews",),
     },
 )

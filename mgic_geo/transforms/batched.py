@@ -20,6 +20,7 @@ def augment_clouds(
     flip: float = 0.0,
     jitter: float = 0.0,
     clip: float | None = None,
+    tilt_degrees: float = 0.0,
     up: int = 2,
     normals: int | None = None,
 ) -> Tensor:
@@ -41,6 +42,7 @@ def augment_clouds(
         flip: Probability of mirroring, for each horizontal axis.
         jitter: Standard deviation of the normal noise, in the units of ``pos``.
         clip: Largest absolute noise; not bounded if not given.
+        tilt_degrees: Largest absolute angle about a random horizontal axis, after the rotation.
         up: The vertical axis (0, 1 or 2).
         normals: The first of the three features that are normals: they become
             :math:`R\,F\,(n_i / s)` and keep their length.
@@ -65,10 +67,11 @@ def augment_clouds(
         raise DataError(f"normals = {normals}: there are {features.size(2)} features")
     if scale is not None and not 0.0 < scale[0] <= scale[1]:
         raise DataError(f"scale must be 0 < low <= high, got {scale}")
-    if min(shift, rotate_degrees, flip, jitter) < 0.0 or flip > 1.0 or up not in (0, 1, 2):
+    least = min(shift, rotate_degrees, flip, jitter, tilt_degrees)
+    if least < 0.0 or flip > 1.0 or up not in (0, 1, 2):
         raise DataError(
-            "shift, rotate_degrees, flip, jitter must be >= 0, flip <= 1 and up 0, 1 or 2; got "
-            f"{shift}, {rotate_degrees}, {flip}, {jitter}, {up}"
+            "shift, rotate_degrees, flip, jitter, tilt_degrees must be >= 0, flip <= 1 and up 0, 1 "
+            f"or 2; got {shift}, {rotate_degrees}, {flip}, {jitter}, {tilt_degrees}, {up}"
         )
     device = pos.device if generator is None else generator.device
 
@@ -87,6 +90,11 @@ def augment_clouds(
     if rotate_degrees > 0.0:
         angle = uniform(-math.radians(rotate_degrees), math.radians(rotate_degrees))
         matrix = _rotation(angle, up) @ matrix
+    if tilt_degrees > 0.0:
+        angle = uniform(-math.radians(tilt_degrees), math.radians(tilt_degrees))
+        axis = uniform(-math.pi, math.pi)
+        tilt = _rotation(axis, up) @ _rotation(angle, (up + 1) % 3) @ _rotation(-axis, up)
+        matrix = tilt @ matrix
     out = _apply(matrix, pos)
     if shift > 0.0:
         out = out + uniform(-shift, shift, 1, 3)

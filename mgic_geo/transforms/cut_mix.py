@@ -9,7 +9,7 @@ from mgic_geo.errors import DataError
 
 
 def cut_mix_clouds(
-    pos: Tensor, generator: torch.Generator | None = None
+    pos: Tensor, generator: torch.Generator | None = None, rigid: bool = False
 ) -> tuple[Tensor, Tensor, float]:
     r"""Replaces a region of every cloud by what another cloud of the batch has there.
 
@@ -19,10 +19,15 @@ def cut_mix_clouds(
     `PointCutMix <https://arxiv.org/abs/2101.01461>`_ with clouds. The target of the result is
     :math:`(1 - \lambda)\,y + \lambda\,y_{\text{partner}}`.
 
+    With ``rigid`` the region of the partner is around a point of its own and is moved to :math:`c`
+    as it is, as in `RSMix <https://arxiv.org/abs/2102.01929>`_: a whole part of another shape in
+    the place of one of this.
+
     Args:
         pos: Clouds, ``[B, n, 3]`` with ``n >= 2``, or ``[B, n, 3 + F]`` with features behind the
             coordinates.
         generator: Source of all draws; torch's global one if not given.
+        rigid: Take a part of the partner and move it, not what the partner has there.
 
     Returns:
         The clouds in the shape of ``pos``, own points first; the partner of each, ``[B]``, a
@@ -50,9 +55,15 @@ def cut_mix_clouds(
     partner = torch.randperm(size, generator=generator, device=device).to(pos.device)
     taken = min(max(round(float(uniform[size]) * count), 1), count - 1)
     start = (uniform[:size] * count).long().clamp_(max=count - 1).to(pos.device)
-    center = pos[torch.arange(size, device=pos.device), start, None]
+    rows = torch.arange(size, device=pos.device)
+    center = pos[rows, start, None]
     own = _by_distance(pos, center)[:, taken:]
-    other = _by_distance(pos[partner], center)[:, :taken]
+    given = pos[partner]
+    there = given[rows, start[partner], None] if rigid else center
+    other = _by_distance(given, there)[:, :taken]
+    if rigid:
+        move = (center - there)[..., :3]
+        other = torch.cat([other[..., :3] + move, other[..., 3:]], dim=2)
     return torch.cat([own, other], dim=1), partner, taken / count
 
 

@@ -2,6 +2,7 @@
 
 from .clouds import draw_cloud, plot_clouds
 from .overlay import class_colors, draw_overlay
+from .point_labels import plot_point_labels
 from .training import plot_confusion, plot_curves
 
 __all__ = [
@@ -11,4 +12,5 @@ __all__ = [
     "plot_clouds",
     "plot_confusion",
     "plot_curves",
+    "plot_point_labels",
 ]

@@ -72,6 +72,7 @@ def draw_cloud(
     label: str = "",
     azimuth: float = -40.0,
     elevation: float = 25.0,
+    colors: npt.ArrayLike | None = None,
 ) -> None:
     """Draws one cloud on Matplotlib axes, as :func:`plot_clouds` does.
 
@@ -81,6 +82,7 @@ def draw_cloud(
         label: The line below it.
         azimuth: Heading of the viewer in degrees, from the front (-y) towards +x.
         elevation: Height of the viewer in degrees above the ground.
+        colors: Red, green and blue of each point, uint8 ``[n, 3]``; by default its height says.
 
     Example:
         >>> import numpy as np
@@ -94,18 +96,23 @@ def draw_cloud(
     across, up, away = _project(cloud, azimuth, elevation).T
     order = np.argsort(-away)  # the nearest last, over the others
     height = cloud[order, 2]
+    shades: dict[str, Any] = {
+        "c": height,
+        "cmap": "viridis",
+        "vmin": height.min(),
+        "vmax": height.min() + 1.15 * max(np.ptp(height), 1e-12),  # without the pale yellow end
+    }
+    if colors is not None:
+        shades = {"c": np.asarray(colors)[order] / 255.0}
     # Bigger dots for thin clouds; nearer ones a little bigger, which reads as depth.
     near = (away.max() - away[order]) / max(np.ptp(away), 1e-12)
     axes.scatter(
         across[order],
         up[order],
-        c=height,
         s=(1.0 + 1.5 * near) * 4500.0 / (len(cloud) + 250.0),
-        cmap="viridis",
-        vmin=height.min(),
-        vmax=height.min() + 1.15 * max(np.ptp(height), 1e-12),  # without the pale yellow end
         edgecolors="white",  # a rim, so that what is in front covers what is behind
         linewidths=0.2,
+        **shades,
     )
     reach = 1.05 * max(np.ptp(across), np.ptp(up), 1e-12) / 2
     axes.set_xlim((across.max() + across.min()) / 2 + np.array([-reach, reach]))

@@ -149,3 +149,20 @@ def test_shipped_weights_are_the_default(cli: Cli, clouds_npz: Path) -> None:
         assert done.json["weights"] == DEFAULT_WEIGHTS
     else:
         assert (done.code, DEFAULT_WEIGHTS in done.err) == (1, True)
+
+
+def test_corruptions_are_measured_against_reference_weights(
+    cli: Cli, weights: Path, clouds_npz: Path
+) -> None:
+    words = ["evaluate", "--data", clouds_npz, "--weights", weights, "--num_points", "64"]
+    found = cli(*words, "--corruptions", "jitter,up", "--reference", weights, "--json").json
+    assert list(found["accuracy"]) == ["jitter", "up"]
+    assert all(len(shares) == 5 for shares in found["accuracy"].values())
+    assert found["corruption_error"] == {"jitter": 1.0, "up": 1.0}
+    assert found["mean_corruption_error"] is None  # the other six are missing
+    shown = cli(*words, "--corruptions", "up").out
+    assert "severity 5" in shown
+    assert f"as they are {100 * found['clean']:.2f} %" in shown
+    wrong = cli(*words, "--corruptions", "rain")
+    assert wrong.code == 1
+    assert "--corruptions rain: use some of scale" in wrong.err

@@ -20,9 +20,9 @@ from mgic_geo.testing import randomize_norms
 
 # Networks of the same blocks as others: they wait for `make test-slow`.
 SAMPLED = ("resnet20", "mgic_mobilenetv3_small")
-POINTS = list_models(task="points")
-QUICK = [name for name in POINTS if name != "pyramid"]
-IMAGES = [name for name in list_models() if model_data(name) != "clouds"]
+POINTS = list_models(task="points") + list_models(task="point_segmentation")
+QUICK = [name for name in POINTS if name not in ("pyramid", "diffgcn_seg", "mgic_diffgcn_seg")]
+IMAGES = [name for name in list_models() if model_data(name) in ("images", "masks")]
 OTHERS = [name for name in list_models() if name not in POINTS and name not in IMAGES]
 
 

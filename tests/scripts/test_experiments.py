@@ -22,6 +22,7 @@ from scripts.experiments import (
     _report,
     _trial,
     cifar10,
+    corruptions,
     coupling,
     image_trials,
     pyramids,
@@ -326,6 +327,23 @@ def test_pyramid_rows(tmp_path: Path, clouds: Path) -> None:
             create_model(config.model, **config.model_args())
 
 
+def test_rows_of_corruptions_and_their_mean_error(tmp_path: Path, clouds: Path) -> None:
+    words = ("--source", f"modelnet10={clouds}")
+    rows = quick(corruptions, tmp_path, *words, "DGCNN, robust", corruptions.REFERENCE)
+    found = {(row["row"], row["metric"]): float(row["ours"]) for row in rows}
+    assert found[corruptions.REFERENCE, "mce"] == 1.0
+    kinds = corruptions.MODELNET_C
+    errors = [
+        (100.0 - found["DGCNN, robust", kind]) / (100.0 - found[corruptions.REFERENCE, kind])
+        for kind in kinds
+    ]
+    assert found["DGCNN, robust", "mce"] == pytest.approx(sum(errors) / 7, rel=1e-4)
+    robust = [line for line in corruptions.LINES if line.recipe == "robust"]
+    assert {corruptions.recipe(Context(made()), line).augment.view for line in robust} == {0.25}
+    usual = corruptions.recipe(Context(made()), corruptions.LINES[1])
+    assert (usual.augment.view, usual.epochs) == (0.0, corruptions.EPOCHS)
+
+
 def test_every_row_builds_what_it_names() -> None:
     for line in (*table_05.LINES, *table_07.LINES):
         if line.model:
@@ -342,7 +360,7 @@ def test_configs_are_recipes_of_models_that_there_are(path: Path) -> None:
     config = TrainConfig.load(path)
     with torch.device("meta"):
         create_model(config.model, **config.model_args())
-    assert config.data == path.stem.removesuffix("_pyramid")
+    assert config.data == path.stem.partition("_")[0]
     if path.stem == "imagenet":
         whole = _imagenet.recipe(Context(made(), full=True), table_05.LINES[0])
         assert whole.batch_size == 256 == 8 * config.batch_size

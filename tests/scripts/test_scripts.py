@@ -14,9 +14,10 @@ import torch
 import yaml
 
 from mgic_geo.datasets.images._base import MemoryImages
+from mgic_geo.errors import DataError
 from mgic_geo.models import load_model
 from mgic_geo.profiling import profile_model_by_name, profile_point_model
-from mgic_geo.training import Clouds, Splits, TrainConfig, train
+from mgic_geo.training import Clouds, PointLabels, Splits, TrainConfig, train
 from mgic_geo.transforms import normalize_sphere
 
 CLASSES = ("bed", "night_stand")
@@ -144,9 +145,51 @@ def test_shipped_weights_describe_themselves(script: Script, runs: Path, tmp_pat
     assert TrainConfig(**{**config, "augment": TrainConfig().augment}).width == 16
 
 
+def test_weights_for_points_have_a_card_of_their_own(script: Script, tmp_path: Path) -> None:
+    pos = normalize_sphere(torch.randn(4, 32, 3, generator=torch.Generator().manual_seed(0)))
+    clouds = PointLabels(pos, torch.arange(4) % 2, (pos[..., 2] > 0).long(), ("bed", "sofa"))
+    options: dict[str, Any] = {"width": 16, "k": 6, "epochs": 1, "batch_size": 4, "num_points": 32}
+    run = tmp_path / "run"
+    config = TrainConfig(data="own.npz", model="mgic_diffgcn_seg", out=str(run), **options)
+    train(config, Splits(clouds, clouds, None, ("low", "high")))
+    folder = script("ship_weights").ship(run, "tiny", None, False, tmp_path)
+    card = (folder / "README.md").read_text()
+    found = json.loads((run / "result.json").read_text())["validation"]
+    assert f"**{100 * found['mean_iou']:.2f} % mean IoU**" in card
+    assert f"| low | {100 * found['per_class_iou']['low']:.1f} % |" in card
+    assert 'segment_points("chair.ply", "tiny")' in card
+    assert load_model(folder / "model.safetensors")[1].task == "point_segmentation"
+
+
 def test_weights_that_nobody_judged(script: Script, runs: Path, tmp_path: Path) -> None:
     folder = script("ship_weights").ship(runs / "all", "tiny", None, True, tmp_path)
     assert "no figure of accuracy yet" in (folder / "README.md").read_text()
+
+
+def test_a_card_says_what_spoilt_clouds_cost(script: Script, runs: Path, tmp_path: Path) -> None:
+    program: Any = script("ship_weights")
+    figures = dict.fromkeys(program.CORRUPTIONS, 90.5) | {
+        "clean": 97.0,
+        "view 5": 80.25,
+        "mce": 0.5,
+    }
+    rows = tmp_path / "corruptions.csv"
+    rows.write_text(
+        "row,metric,ours\n" + "".join(f"ours,{name},{value}\n" for name, value in figures.items())
+    )
+    run = runs / "validated"
+    folder = program.ship(run, "tiny", None, False, tmp_path, corruptions="ours", results=rows)
+    card = (folder / "README.md").read_text()
+    assert "| view | 90.5 % | 80.2 % |" in card
+    assert "| scale | 90.5 % |  |" in card
+    assert "as 1: **0.500**" in card
+    assert "headings as in the data" in card
+    with pytest.raises(DataError, match="no row 'theirs'"):
+        program.ship(run, "tiny", None, False, tmp_path, corruptions="theirs", results=rows)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    robust = config["augment"] | {"rotate_degrees": 180.0, "view": 0.2}
+    assert "any heading" in program._limits(robust)
+    assert "one side seen" in program._limits(robust)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +214,7 @@ def test_what_is_not_shipped(
 ) -> None:
     program: Any = script("ship_weights")
     monkeypatch.setattr(program, "LIMIT", limit or program.LIMIT)
-    monkeypatch.setattr(program.ship, "__defaults__", (False, tmp_path))
+    monkeypatch.setattr(program.ship, "__defaults__", (False, tmp_path, None, tmp_path))
     options = [] if validated is None else ["--validated", str(runs / validated)]
     assert program.main([str(runs / run), "tiny", *options]) == 1
     assert text in capsys.readouterr().err

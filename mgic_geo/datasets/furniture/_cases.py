@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._parts import clutter, drawers, foot, legs
-from ._solids import Dice, Solid, both, box, cushion, rod, stack
+from ._solids import Dice, Solid, both, box, cushion, named, rod, stack
 
 
 def dresser(dice: Dice) -> list[Solid]:
@@ -24,6 +24,7 @@ def dresser(dice: Dice) -> list[Solid]:
             glass = box(mw, 0.03, mh).at(z=0.05)
         solids.append(glass.at(y=d / 2 - 0.03, z=h))
         solids += both(box(0.04, 0.03, 0.6 * mh).at(mw / 2, d / 2 - 0.03, h))
+    solids = named("other", solids)  # the mirror
     return solids + (clutter(dice, w, d, h) if dice.chance(0.2) else [])
 
 
@@ -35,7 +36,7 @@ def night_stand(dice: Dice) -> list[Solid]:
     elif kind == "drum":
         w = d
         top = rod(w / 2 + 0.02, 0.03, points=20)
-        solids = [rod(w / 2, h - 0.03, points=20), top.at(z=h - 0.03)]
+        solids = [rod(w / 2, h - 0.03, points=20), top.at(z=h - 0.03).of("top")]
         front = drawers(dice, 0.5 * w, 0.8 * h, 0.4 * d, dice.whole(1, 3))
         solids += [part.at(y=-0.45 * d, z=0.1 * h) for part in front]
     elif kind == "leggy":
@@ -47,14 +48,15 @@ def night_stand(dice: Dice) -> list[Solid]:
             solids.append(box(0.9 * w, 0.9 * d, 0.02).at(z=0.3 * tall))
     else:
         t, low = 0.025, dice.between(0.03, 0.15)
-        solids = [box(w, d, t).at(z=h - t), box(w, d, t).at(z=low), *foot(dice, w, d, low)]
+        solids = [box(w, d, t).at(z=h - t).of("top"), box(w, d, t).at(z=low)]
+        solids += foot(dice, w, d, low)
         solids += both(box(t, d, h - low - t).at(w / 2 - t / 2, 0.0, low))
         solids += [box(w, 0.015, h - low).at(y=d / 2 - 0.01, z=low)] if dice.chance(0.7) else []
         if kind == "door":
             door = box(w - 0.06, 0.02, h - low - 0.06)
             angle = dice.pick(0.0, 0.0, dice.between(30.0, 110.0))
             hinged = door.at(x=w / 2 - 0.03).turn(-angle).at(x=0.03 - w / 2)
-            solids.append(hinged.at(y=-d / 2 + 0.01, z=low + 0.03))
+            solids.append(hinged.at(y=-d / 2 + 0.01, z=low + 0.03).of("drawer"))
         elif dice.chance(0.75):
             front_h = dice.between(0.12, 0.2)
             front = drawers(dice, w - 2 * t, front_h, 0.9 * d, 1)
@@ -62,6 +64,7 @@ def night_stand(dice: Dice) -> list[Solid]:
             solids.append(box(w - 2 * t, 0.95 * d, t).at(z=h - t - front_h))
         else:
             solids.append(box(w - 2 * t, 0.95 * d, t).at(z=(h + low) / 2))
+    solids = named("body", solids)
     return solids + (clutter(dice, 0.6 * w, 0.6 * d, h) if dice.chance(0.25) else [])
 
 
@@ -79,6 +82,6 @@ def _case(
     else:
         solids.append(box(w, d, body).at(z=low))
     make_top = cushion if dice.chance(0.2) else box
-    solids.append(make_top(w + 2 * over, d + 2 * over, t).at(z=h - t))
+    solids.append(make_top(w + 2 * over, d + 2 * over, t).at(z=h - t).of("top"))
     front = drawers(dice, 0.97 * w, body, 0.9 * d, rows, columns)
-    return solids + [part.at(y=-d / 2, z=low) for part in front]
+    return named("body", solids) + [part.at(y=-d / 2, z=low) for part in front]

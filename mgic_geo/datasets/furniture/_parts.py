@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._solids import Dice, Solid, both, box, cushion, four, rod, stack, tube
+from ._solids import Dice, Solid, both, box, cushion, four, named, rod, stack, tube
 
 
 def legs(dice: Dice, w: float, d: float, h: float, thick: float = 0.05) -> list[Solid]:
     """Four legs under a ``w`` by ``d`` top, in one of five styles."""
+    return named("leg", _legs(dice, w, d, h, thick))
+
+
+def _legs(dice: Dice, w: float, d: float, h: float, thick: float) -> list[Solid]:
     style = dice.pick("square", "round", "tapered", "splayed", "turned")
     x, y = w / 2 - thick, d / 2 - thick
     if style == "splayed":
@@ -29,9 +33,9 @@ def foot(dice: Dice, w: float, d: float, h: float) -> list[Solid]:
     """What carries a case: a plinth, side panels or legs."""
     style = dice.pick("plinth", "panels", "legs", "legs")
     if style == "plinth":
-        return [box(0.94 * w, 0.9 * d, h)]
+        return [box(0.94 * w, 0.9 * d, h).of("leg")]
     if style == "panels":
-        return both(box(0.03, 0.98 * d, h).at(w / 2 - 0.015))
+        return both(box(0.03, 0.98 * d, h).at(w / 2 - 0.015).of("leg"))
     return legs(dice, w, d, h, dice.between(0.03, 0.06))
 
 
@@ -67,7 +71,7 @@ def drawers(
             if style != "none":
                 middle = z + front_h / 2
                 solids.append(handle(dice, style, front_w).at(x, -relief - out, middle))
-    return solids
+    return named("drawer", solids)
 
 
 def clutter(dice: Dice, w: float, d: float, z: float) -> list[Solid]:
@@ -90,7 +94,7 @@ def clutter(dice: Dice, w: float, d: float, z: float) -> list[Solid]:
         else:
             thing = [box(dice.between(0.1, 0.3), dice.between(0.08, 0.2), dice.between(0.04, 0.2))]
         solids += [part.at(x, y, z) for part in thing]
-    return solids
+    return named("other", solids)
 
 
 def padded_seat(dice: Dice, seats: int, w: float, d: float) -> list[Solid]:
@@ -101,21 +105,22 @@ def padded_seat(dice: Dice, seats: int, w: float, d: float) -> list[Solid]:
     arms = dice.pick("box", "roll", "soft", "slim", "none" if seats > 1 else "box")
     arm_w = 0.0 if arms == "none" else dice.between(0.08, 0.24) if arms != "slim" else 0.05
     arm_h = dice.pick(dice.between(0.12, 0.28), dice.between(0.12, 0.28), 0.95 * back_h)
-    solids = [box(w, d, seat - pad - leg).at(z=leg)]
+    solids = [box(w, d, seat - pad - leg).at(z=leg).of("body")]
     solids += legs(dice, w, d, leg) if leg > 0.05 else []
     inner, front = w - 2 * arm_w, -d / 2
     deep = d - back_t
     lean = dice.between(0.0, 14.0)
     make_back = cushion if dice.chance(0.6) else box
-    back = make_back(w if arms == "none" else inner, back_t, back_h + pad)
+    back = make_back(w if arms == "none" else inner, back_t, back_h + pad).of("back")
     solids.append(back.turn(-lean, axis=0).at(y=d / 2 - back_t / 2, z=seat - pad))
     each = inner / seats
     for number in range(seats):
         x = (number + 0.5) * each - inner / 2
-        solids.append(cushion(0.98 * each, deep, pad).at(x, front + deep / 2, seat - pad))
+        plate = cushion(0.98 * each, deep, pad).of("seat")
+        solids.append(plate.at(x, front + deep / 2, seat - pad))
         if seats > 1 and dice.chance(0.7):
             puff = cushion(0.95 * each, 0.14, 0.85 * back_h).turn(-lean - 4.0, axis=0)
-            solids.append(puff.at(x, d / 2 - back_t - 0.06, seat))
+            solids.append(puff.at(x, d / 2 - back_t - 0.06, seat).of("back"))
     height = seat + arm_h - leg
     if arms == "box":
         solids += both(box(arm_w, d, height).at(w / 2 - arm_w / 2, z=leg))
@@ -129,4 +134,4 @@ def padded_seat(dice: Dice, seats: int, w: float, d: float) -> list[Solid]:
         x, top = w / 2 - 0.025, leg + height
         path = [(x, front, 0.0), (x, front, top), (x, d / 2, top), (x, d / 2, 0.0)]
         solids += both(tube(path, 0.022, (1.0, 0.0, 0.0)))
-    return solids
+    return named("arm", solids)

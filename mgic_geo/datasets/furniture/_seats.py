@@ -14,6 +14,7 @@ from ._solids import (
     box,
     cushion,
     four,
+    named,
     outline,
     rod,
     stack,
@@ -36,10 +37,11 @@ def chair(dice: Dice) -> list[Solid]:
         solids = [cushion(w, d, thick)]
     else:
         solids = [stack((w, d, 0.0, 0.0, 3.0), (w, d, thick, 0.0, 3.0))]
-    solids = [solid.at(z=seat - thick) for solid in solids]
-    solids += _chair_base(dice, w, d, seat - thick)
+    solids = named("seat", (solid.at(z=seat - thick) for solid in solids))
+    solids += named("leg", _chair_base(dice, w, d, seat - thick))
     lean = dice.between(0.0, 15.0)
     back = [solid.turn(-lean, axis=0).at(y=0.46 * d, z=seat) for solid in _back(dice, w, tall)]
+    back = named("back", back)
     arm = dice.pick("none", "none", "post", "loop", "pad")
     x, level = w / 2, seat + dice.between(0.16, 0.26)
     if arm == "post":
@@ -51,7 +53,7 @@ def chair(dice: Dice) -> list[Solid]:
     elif arm == "pad":
         solids += both(cushion(0.08, 0.6 * d, 0.04).at(x + 0.02, 0.0, level))
         solids += both(box(0.02, 0.06, level - seat + thick).at(x + 0.02, 0.0, seat - thick))
-    return solids + back
+    return named("arm", solids) + back
 
 
 def _chair_base(dice: Dice, w: float, d: float, h: float) -> list[Solid]:
@@ -130,18 +132,19 @@ def sofa(dice: Dice) -> list[Solid]:
     if kind == "chaise":
         long, wide = dice.between(0.5, 0.9), dice.between(0.6, 0.85)
         x = hand * (w / 2 - wide / 2)
-        solids.append(cushion(wide, long + 0.1, seat).at(x, -d / 2 - long / 2 + 0.05))
+        long_seat = cushion(wide, long + 0.1, seat).of("seat")
+        solids.append(long_seat.at(x, -d / 2 - long / 2 + 0.05))
     elif kind == "corner":
         long = dice.between(0.7, 1.6)
         x = hand * (w / 2 - d / 2)
         y = -d / 2 - long / 2
-        solids.append(box(d, long, seat - 0.12).at(x, y))
-        solids.append(cushion(0.95 * d, long, 0.13).at(x, y, seat - 0.12))
-        back = box(0.18, long, dice.between(0.65, 0.85))
+        solids.append(box(d, long, seat - 0.12).at(x, y).of("body"))
+        solids.append(cushion(0.95 * d, long, 0.13).at(x, y, seat - 0.12).of("seat"))
+        back = box(0.18, long, dice.between(0.65, 0.85)).of("back")
         solids.append(back.at(hand * (w / 2 - 0.09), y))
     for _ in range(dice.whole(0, 2)):
         pillow = cushion(0.42, 0.14, 0.42, edge=0.5, exponent=3.0).turn(-20.0, axis=0)
-        solids.append(pillow.at(dice.between(-0.35, 0.35) * w, 0.1, seat + 0.02))
+        solids.append(pillow.at(dice.between(-0.35, 0.35) * w, 0.1, seat + 0.02).of("pillow"))
     return solids
 
 
@@ -149,7 +152,8 @@ def bed(dice: Dice) -> list[Solid]:
     w, d = dice.pick(0.9, 1.0, 1.2, 1.4, 1.6, 1.8), dice.between(1.85, 2.15)
     leg, frame, pad = dice.between(0.0, 0.25), dice.between(0.08, 0.25), dice.between(0.12, 0.3)
     top = leg + frame + pad
-    solids = [box(w, d, frame).at(z=leg), cushion(0.97 * w, 0.97 * d, pad).at(z=leg + frame)]
+    mattress = cushion(0.97 * w, 0.97 * d, pad).at(z=leg + frame).of("mattress")
+    solids = [box(w, d, frame).at(z=leg).of("body"), mattress]
     solids += legs(dice, w, d, leg, dice.between(0.05, 0.1)) if leg > 0.03 else []
     head = [solid.at(y=d / 2) for solid in _bed_end(dice, w, top + dice.between(0.25, 0.75))]
     solids += head if dice.chance(0.88) else []
@@ -159,28 +163,30 @@ def bed(dice: Dice) -> list[Solid]:
     for number in range(pillows):
         x = (number + 0.5) * w / pillows - w / 2
         pillow = cushion(min(0.65, 0.85 * w / pillows), 0.4, 0.14, edge=0.5, exponent=4.0)
-        solids.append(pillow.at(x, d / 2 - 0.28, top - 0.02))
+        solids.append(pillow.at(x, d / 2 - 0.28, top - 0.02).of("pillow"))
     if dice.chance(0.35):  # a blanket that hangs over the sides
         long = dice.between(0.4, 0.75) * d
-        cover = cushion(w + 0.05, long, pad + 0.06, 0.15)
+        cover = cushion(w + 0.05, long, pad + 0.06, 0.15).of("mattress")
         solids.append(cover.at(y=long / 2 - d / 2, z=top - pad - 0.03))
     kind = dice.pick(*["plain"] * 7, "bunk", "canopy", "daybed", "drawers")
     if kind == "bunk":
         lift = dice.between(0.95, 1.25)
         solids += [solid.at(z=lift) for solid in solids[:2]]
-        solids += four(box(0.06, 0.06, lift + top + 0.2).at(w / 2, d / 2))
-        solids += [box(w, 0.03, 0.03).at(y=-d / 2, z=0.3 * step) for step in range(1, 5)]
+        solids += four(box(0.06, 0.06, lift + top + 0.2).at(w / 2, d / 2).of("leg"))
+        rungs = [box(w, 0.03, 0.03).at(y=-d / 2, z=0.3 * step) for step in range(1, 5)]
+        solids += named("other", rungs)
     elif kind == "canopy":
         tall = dice.between(1.7, 2.1)
-        solids += four(rod(0.035, tall).at(w / 2, d / 2))
-        solids += both(box(0.04, d, 0.04).at(w / 2, z=tall))
-        solids += [box(w, 0.04, 0.04).at(y=side * d / 2, z=tall) for side in (-1, 1)]
+        solids += four(rod(0.035, tall).at(w / 2, d / 2).of("leg"))
+        beams = both(box(0.04, d, 0.04).at(w / 2, z=tall))
+        beams += [box(w, 0.04, 0.04).at(y=side * d / 2, z=tall) for side in (-1, 1)]
+        solids += named("other", beams)
     elif kind == "daybed":
         solids.append(box(0.06, d, top + dice.between(0.25, 0.45)).at(w / 2))
     elif kind == "drawers":
         row = drawers(dice, 0.8 * d, frame + leg, 0.4, 1, 2)
         solids += both(*(solid.turn(90.0).at(x=w / 2) for solid in row))
-    return solids
+    return named("back", solids)  # what is left: boards at the head, the foot and the side
 
 
 def _bed_end(dice: Dice, w: float, h: float) -> list[Solid]:
@@ -221,16 +227,16 @@ def toilet(dice: Dice) -> list[Solid]:
             (wall * w, wall * d, h, 0.0, round_),
             (0.6 * w, 0.6 * d, 0.75 * h, 0.0, round_),
             (0.3 * w, 0.25 * d, 0.5 * h, 0.1 * d, round_),
-        )
+        ).of("basin")
     ]
-    lid = stack((w, d, 0.0, 0.0, round_), (w, d, 0.025, 0.0, round_))
+    lid = stack((w, d, 0.0, 0.0, round_), (w, d, 0.025, 0.0, round_)).of("seat")
     state = dice.pick("closed", "closed", "open", "seat", "none")
     if state == "closed":
         solids.append(lid.at(z=h + 0.01))
     elif state != "none":
         ring = arc(0.44 * w, 0.44 * d, 0.0, 360.0, points=21)[:-1]
         path = [(float(x), float(y), h + 0.015) for x, y in ring]
-        solids.append(band(path, 0.13 * w, 0.025, UP, closed=True))
+        solids.append(band(path, 0.13 * w, 0.025, UP, closed=True).of("seat"))
     if state == "open":
         raised = lid.at(y=-d / 2).turn(-dice.between(92.0, 105.0), axis=0)
         solids.append(raised.at(y=d / 2 - 0.01, z=h + 0.02))
@@ -250,4 +256,4 @@ def toilet(dice: Dice) -> list[Solid]:
         solids.append(box(tank_w, tank_d, 0.3).at(y=y, z=h + dice.between(0.3, 0.6)))
     if tank not in ("none", "high") and dice.chance(0.5):
         solids.append(rod(0.02, 0.03).at(y=y, z=0.98 * h + tank_h))
-    return solids
+    return named("tank", solids)

@@ -41,13 +41,18 @@ class Dice:
 
 @dataclass(frozen=True)
 class Solid:
-    """Vertices ``[V, 3]`` and triangles ``[F, 3]``; every change gives a new solid."""
+    """Vertices ``[V, 3]``, triangles ``[F, 3]`` and what it is; every change gives a new solid."""
 
     vertices: Floats
     faces: Ints
+    part: str = ""
+
+    def of(self, part: str) -> Solid:
+        """The same as this part of a piece."""
+        return Solid(self.vertices, self.faces, part)
 
     def at(self, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Solid:
-        return Solid(self.vertices + np.array([x, y, z]), self.faces)
+        return Solid(self.vertices + np.array([x, y, z]), self.faces, self.part)
 
     def turn(self, degrees: float, axis: int = 2) -> Solid:
         """Rotates, right-handed, about a coordinate axis through the origin."""
@@ -56,12 +61,12 @@ class Solid:
         vertices = self.vertices.copy()
         vertices[:, first] = cos * self.vertices[:, first] - sin * self.vertices[:, second]
         vertices[:, second] = sin * self.vertices[:, first] + cos * self.vertices[:, second]
-        return Solid(vertices, self.faces)
+        return Solid(vertices, self.faces, self.part)
 
     def stretch(self, x: float = 1.0, y: float = 1.0, z: float = 1.0) -> Solid:
         """Scales the axes; an odd number of negative factors keeps the faces outward."""
         faces = self.faces if x * y * z > 0 else self.faces[:, ::-1]
-        return Solid(self.vertices * np.array([x, y, z]), faces)
+        return Solid(self.vertices * np.array([x, y, z]), faces, self.part)
 
 
 def join(solids: Iterable[Solid]) -> Solid:
@@ -72,6 +77,11 @@ def join(solids: Iterable[Solid]) -> Solid:
         np.concatenate([solid.vertices for solid in solids]),
         np.concatenate([solid.faces + offset for solid, offset in zip(solids, offsets)]),
     )
+
+
+def named(part: str, solids: Iterable[Solid]) -> list[Solid]:
+    """The solids, those without a part as this one."""
+    return [solid if solid.part else solid.of(part) for solid in solids]
 
 
 def both(*solids: Solid) -> list[Solid]:

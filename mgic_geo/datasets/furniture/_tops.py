@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._parts import clutter, drawers, legs
-from ._solids import Dice, Solid, arc, band, both, box, cushion, four, rod, stack, tube
+from ._solids import Dice, Solid, arc, band, both, box, cushion, four, named, rod, stack, tube
 
 SIDE, UP = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
 
@@ -21,9 +21,10 @@ def table(dice: Dice) -> list[Solid]:
         w = d = max(d, 0.8 if kind == "dining" else d)
     exponent = {"round": 2.0, "oval": 2.4, "soft": 6.0}.get(shape)
     if exponent is None:
-        solids = [box(w, d, t).at(z=h - t)]
+        plate = box(w, d, t).at(z=h - t)
     else:
-        solids = [stack((w, d, h - t, 0.0, exponent), (w, d, h, 0.0, exponent))]
+        plate = stack((w, d, h - t, 0.0, exponent), (w, d, h, 0.0, exponent))
+    solids = [plate.of("top")]
     # Under a round top the legs stand within the circle.
     fit = 0.68 if shape in ("round", "oval") else 0.96
     lw, ld, under = fit * w, fit * d, h - t
@@ -51,9 +52,11 @@ def table(dice: Dice) -> list[Solid]:
         solids += legs(dice, lw, ld, under, dice.between(0.035, 0.09))
         if dice.chance(0.5):  # apron
             tall = dice.between(0.05, 0.13)
-            solids.append(box(0.9 * lw, 0.88 * ld, tall).at(z=under - tall))
+            solids.append(box(0.9 * lw, 0.88 * ld, tall).at(z=under - tall).of("body"))
+    solids = named("leg", solids)  # the base
     if kind != "dining" and dice.chance(0.35):
-        solids.append(box(0.9 * lw, 0.9 * ld, 0.025).at(z=dice.between(0.2, 0.45) * h))
+        shelf = box(0.9 * lw, 0.9 * ld, 0.025).at(z=dice.between(0.2, 0.45) * h)
+        solids.append(shelf.of("body"))
     if kind == "side" and dice.chance(0.25):
         face = drawers(dice, 0.8 * lw, 0.15, 0.8 * ld, 1)
         solids += [part.at(y=-0.46 * ld, z=under - 0.15) for part in face]
@@ -64,7 +67,7 @@ def desk(dice: Dice) -> list[Solid]:
     w, d, h = dice.between(1.0, 1.9), dice.between(0.5, 0.85), dice.between(0.7, 0.8)
     t = dice.between(0.02, 0.05)
     under = h - t
-    solids = [box(w, d, t).at(z=under)]
+    solids = [box(w, d, t).at(z=under).of("top")]
     kind = dice.pick("one", "one", "two", "two", "panels", "writing", "corner")
     hand = dice.pick(-1.0, 1.0)
     pw = dice.between(0.3, 0.45)
@@ -94,7 +97,8 @@ def desk(dice: Dice) -> list[Solid]:
     if kind == "corner":
         long, wide = dice.between(0.6, 1.1), dice.between(0.45, 0.6)
         x, y = hand * (w / 2 - wide / 2), -d / 2 - long / 2
-        solids += [box(wide, long, t).at(x, y, under), box(wide, 0.03, under).at(x, y - long / 2)]
+        solids.append(box(wide, long, t).at(x, y, under).of("top"))
+        solids.append(box(wide, 0.03, under).at(x, y - long / 2))
     if dice.chance(0.3):  # hutch
         tall, deep = dice.between(0.25, 0.75), dice.between(0.2, 0.32)
         y = d / 2 - deep / 2
@@ -103,9 +107,11 @@ def desk(dice: Dice) -> list[Solid]:
         solids += [box(w, deep, 0.025).at(y=y, z=h + level * tall) for level in shelves]
         solids.append(box(w, 0.015, tall).at(y=d / 2, z=h))
     if dice.chance(0.15):  # keyboard tray
-        solids.append(box(0.6, 0.3, 0.02).at(y=-0.45 * d, z=under - 0.1))
+        solids.append(box(0.6, 0.3, 0.02).at(y=-0.45 * d, z=under - 0.1).of("other"))
     if dice.chance(0.15):
-        solids += [part.stretch(0.8, 0.8, 0.8).at(y=0.1, z=h) for part in monitor(dice)]
+        small = (part.stretch(0.8, 0.8, 0.8).at(y=0.1, z=h) for part in monitor(dice))
+        solids += [part.of("other") for part in small]
+    solids = named("body", solids)
     return solids + (clutter(dice, w, d, h) if dice.chance(0.25) else [])
 
 
@@ -137,16 +143,16 @@ def bathtub(dice: Dice) -> list[Solid]:
             (0.9 * in_w, 0.9 * in_d, (floor + lift + h) / 2, shift, inner),
             (0.6 * in_w, 0.7 * in_d, floor + lift, shift, inner),
             points=28,
-        )
+        ).of("basin")
     ]
     if kind == "claw":
         claw = stack((0.09, 0.09, 0), (0.04, 0.04, 0.5 * lift), (0.12, 0.12, lift + 0.1), points=8)
-        solids += four(claw.at(0.3 * w * foot, 0.33 * d * foot))
+        solids += four(claw.at(0.3 * w * foot, 0.33 * d * foot).of("leg"))
     if kind in ("oval", "claw") and dice.chance(0.4):  # a slipper's raised back
         half = arc(in_w / 2 + rim / 2, in_d / 2 + rim / 2, 20.0, 160.0, points=13)
         path = [(float(x), float(y), 0.0) for x, y in half]
         high = dice.between(0.12, 0.25)
-        solids.append(band(path, 0.7 * rim, high, UP).at(z=h + high / 2 - 0.02))
+        solids.append(band(path, 0.7 * rim, high, UP).at(z=h + high / 2 - 0.02).of("basin"))
     walls = dice.pick(0, 0, 0, 0, 1, 2) if kind == "inset" else 0  # tiled surround, or a screen
     tall = h + dice.between(0.3, 0.8)
     solids += [box(0.03, d, tall).at(x=w / 2)] if walls > 0 else []
@@ -163,7 +169,7 @@ def bathtub(dice: Dice) -> list[Solid]:
         inward = -0.12 if y > 0 else 0.12
         spout = [(0.0, y, h), (0.0, y, h + tall), (0.0, y + inward, h + tall)]
         solids += [tube(spout, 0.018, SIDE), *both(rod(0.02, 0.07).at(0.1, y, h))]
-    return solids
+    return named("other", solids)  # walls, steps, grips, the faucet
 
 
 def monitor(dice: Dice) -> list[Solid]:
@@ -192,7 +198,7 @@ def monitor(dice: Dice) -> list[Solid]:
         rim_y = -t / 2 if not slim else -0.2 * t
         head += [box(w, 0.012, bezel).at(y=rim_y, z=z) for z in (-h / 2, h / 2 - bezel)]
         head += both(box(bezel, 0.012, h).at(w / 2 - bezel / 2, rim_y, -h / 2))
-    solids = [part.turn(-tilt, axis=0).at(z=raised + h / 2) for part in head]
+    solids = [part.turn(-tilt, axis=0).at(z=raised + h / 2).of("screen") for part in head]
     stand = dice.pick("disk", "plate", "vee", "feet", "none" if kind in ("tv", "arm") else "plate")
     back = 0.35 * w if kind == "crt" else t / 2 + 0.02
     if stand != "none" and stand != "feet":
@@ -212,4 +218,4 @@ def monitor(dice: Dice) -> list[Solid]:
     if kind == "arm":
         elbow = [(0.0, 0.02, raised + h / 2), (0.0, 0.2, raised + h / 2), (0.0, 0.3, raised)]
         solids.append(tube(elbow, 0.02, SIDE))
-    return solids
+    return named("leg", solids)

@@ -18,7 +18,7 @@ from mgic_geo.transforms.sampling import surface_places
 
 from .shapes import CLASSES, SPLITS, furniture_mesh, shape_seed
 
-_PER_CLASS = {"train": 60, "test": 20}
+PER_CLASS = {"train": 60, "test": 20}
 _VERSION = 1  # goes up when the same seed gives other shapes
 
 
@@ -65,7 +65,7 @@ class Furniture10(CloudDataset):
         features = parse_features(features)
         if split not in SPLITS:
             raise DataError(f"split must be one of {', '.join(SPLITS)}, got '{split}'")
-        count = _PER_CLASS[split] if shapes_per_class is None else shapes_per_class
+        count = PER_CLASS[split] if shapes_per_class is None else shapes_per_class
         if count < 1 or num_points < 1 or seed < 0:
             raise DataError(
                 "shapes_per_class and num_points must be at least 1 and seed at least 0, got "

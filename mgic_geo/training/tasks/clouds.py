@@ -13,7 +13,7 @@ from mgic_geo.errors import MgicGeoError
 from mgic_geo.io.features import normals_column
 from mgic_geo.models import WeightsInfo, model_task
 from mgic_geo.training.config import TrainConfig
-from mgic_geo.training.data import Clouds, Splits, augment
+from mgic_geo.training.data import Clouds, Splits, augment, by_chance
 from mgic_geo.training.evaluate import evaluate_clouds
 from mgic_geo.training.scores import CloudScores, Scores
 from mgic_geo.training.tasks.base import Task, class_weights
@@ -38,8 +38,12 @@ class CloudTask(Task):
             features=config.feature_names,
         )
         self._normals = normals_column(config.feature_names)
-        weight = class_weights(splits.train.label, self.num_classes, config.class_balance)
+        weight = self._class_weights()
         self.weight = None if weight is None else weight.to(device)
+
+    def _class_weights(self) -> Tensor | None:
+        label = self.splits.train.label
+        return class_weights(label, self.num_classes, self.config.class_balance)
 
     def check(self, model: nn.Module) -> None:
         least: int = getattr(model, "min_points", 1)
@@ -58,9 +62,10 @@ class CloudTask(Task):
         pos, label = batch
         config = self.config.augment
         pos = augment(pos, config, generator, self._normals)
-        if config.cut_mix == 0.0 or float(torch.rand((), generator=generator)) >= config.cut_mix:
+        rigid = by_chance(config.rigid_mix, generator)
+        if not rigid and not by_chance(config.cut_mix, generator):
             return pos, label
-        pos, partner, share = cut_mix_clouds(pos, generator)
+        pos, partner, share = cut_mix_clouds(pos, generator, rigid)
         target = F.one_hot(label, self.num_classes).to(pos.dtype)
         return pos, torch.lerp(target, target[partner], share)
 
