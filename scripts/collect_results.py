@@ -19,6 +19,7 @@ from typing import Any
 from mgic_geo.errors import DataError
 from mgic_geo.io import atomic_write
 from mgic_geo.models import read_weights_info
+from mgic_geo.models.registry import CLOUD_DATA
 from mgic_geo.profiling import profile_model_by_name
 
 # What no row of a file has is left out of it.
@@ -58,7 +59,9 @@ def read_run(folder: Path) -> dict[str, str]:
     layers = profile_model_by_name(info.model, options, info.num_points, info.image_size)
     size = {"data": "", "input": f"{info.num_points} points"}
     if info.data != "clouds":
-        size = {"data": result["data"], "input": f"{info.image_size} x {info.image_size}"}
+        size["data"] = result["data"]
+    if info.data not in CLOUD_DATA:
+        size["input"] = f"{info.image_size} x {info.image_size}"
     row: dict[str, Any] = {**result, **size, "macs": sum(layer.macs for layer in layers)}
     for name, value in result.get("validation", {}).items():
         row[f"validation_{name}"] = value

@@ -6,12 +6,12 @@ python -m scripts.draw_corruptions
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
-from mpl_toolkits.mplot3d import Axes3D
 
 from mgic_geo.datasets import Furniture10
 from mgic_geo.transforms import normalize_sphere
@@ -33,8 +33,7 @@ def main(out: Path = OUT) -> None:
         for j, kind in enumerate(kinds):
             for k, severity in enumerate(SEVERITIES):
                 place = i * columns + j * len(SEVERITIES) + k + 1
-                axes = figure.add_subplot(len(pairs), columns, place, projection="3d")
-                assert isinstance(axes, Axes3D)
+                axes: Any = figure.add_subplot(len(pairs), columns, place, projection="3d")
                 x, y, z = corrupt(pos, kind, severity).T.numpy()
                 axes.scatter(x, y, z, s=1.2, c=y, cmap="viridis")
                 axes.set(xlim=(-0.75, 0.75), ylim=(-0.75, 0.75), zlim=(-0.75, 0.75))
