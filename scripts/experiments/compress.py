@@ -126,7 +126,12 @@ def draw(rows: Sequence[Row]) -> Any:
         dense = [float(r["ours"]) for r in own if r["row"] == f"{task}, dense"]
         if dense:
             axes.axhline(statistics.fmean(dense), color=INK, lw=0.8, ls="--", label="dense")
+        whole = max(float(r["parameters"]) for r in own)
         axes.set_xscale("log")
+        axes.set_xlim(0.1 * whole, 1.1 * whole)
+        shares = sorted((*SHARES, 1.0))
+        axes.set_xticks([s * whole for s in shares], [f"{s * whole / 1e3:.0f}K" for s in shares])
+        axes.minorticks_off()
         axes.set_xlabel("parameters")
         axes.set_ylabel("accuracy, %")
         axes.set_title(task, fontsize=10)
