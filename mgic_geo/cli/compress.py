@@ -10,8 +10,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
@@ -19,6 +20,11 @@ from torch import Tensor, nn
 
 from mgic_geo.cli._nested import nested
 from mgic_geo.errors import DataError
+
+if TYPE_CHECKING:
+    from mgic_geo.models import WeightsInfo
+
+_BATCH = 64
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -35,6 +41,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--inputs", metavar="FILE", help="real inputs to fit to: .npy, or .pt with a tensor"
     )
+    parser.add_argument(
+        "--data",
+        help="a data set to fit to, a model of the registry's: a name, an npz file or a folder",
+    )
+    parser.add_argument("--source", help="where a data set with a name lies, if not in the root")
+    parser.add_argument("--split", help="train, val or test of the data")
+    parser.add_argument("--root", default="datasets", help="folder for downloads and caches")
+    parser.add_argument("--samples", type=int, default=256, help="inputs of the data to fit to")
     parser.add_argument(
         "--shape", type=int, nargs="+", metavar="N", help="shape of random inputs instead"
     )
@@ -53,11 +67,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     from mgic_geo.compress import compress, measure_latency, save_compressed
 
-    model, example = _network(options)
+    model, (example, *more) = _network(options)
     shares = {"parameters": options.target, "macs": options.target_macs}
     target = {name: share for name, share in shares.items() if share is not None}
-    if options.inputs is None and options.start != "random":
-        print("mgic-geo: no --inputs: fitted to the example or to noise", file=sys.stderr)
+    real = options.inputs is not None or options.data is not None
+    if not real and options.start != "random":
+        print("mgic-geo: no --inputs or --data: fitted to the example or to noise", file=sys.stderr)
     slim, report = compress(
         model,
         example,
@@ -65,6 +80,7 @@ def run(options: Namespace) -> int:
         options.coarsest,
         where=options.where,
         target=target or None,
+        loader=more,
         start=options.start,
         keep_ends=False if options.all_layers else None,
     )
@@ -78,30 +94,51 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def _network(options: Namespace) -> tuple[nn.Module, Any]:
-    from mgic_geo.models import create_model, list_models, load_model
+def _network(options: Namespace) -> tuple[nn.Module, Sequence[Any]]:
+    """The network, and batches of what it takes."""
+    from mgic_geo.models import WeightsInfo, create_model, list_models, load_model, model_task
     from mgic_geo.profiling import default_image_size
 
-    name, example = options.network, None
+    name, example, info = options.network, None, None
     if name in list_models() and not Path(name).exists():
         import yaml
 
         pairs = (text.partition("=")[::2] for text in options.option)
-        model = create_model(name, **nested({key: yaml.safe_load(value) for key, value in pairs}))
+        args = nested({key: yaml.safe_load(value) for key, value in pairs})
+        model: nn.Module = create_model(name, **args)
+        info = WeightsInfo(name, args, (), 1024, model_task(name))
     elif ":" in name and not Path(name).exists():
         model, example = _entry_point(name)
     else:
-        model, _ = load_model(name)
+        model, info = load_model(name)
     if options.inputs is not None:
-        return model, _read(options.inputs)
+        return model, [_read(options.inputs)]
+    if options.data is not None:
+        if info is None:
+            raise DataError(
+                f"--data is for models of the registry; give those of {name} by --inputs"
+            )
+        return model, _real(info, options)
     if options.shape is not None:
-        return model, torch.randn(options.shape, generator=torch.Generator().manual_seed(0))
+        return model, [torch.randn(options.shape, generator=torch.Generator().manual_seed(0))]
     if example is None and ":" in name:
         raise DataError(f"{name}: give its inputs by --inputs or --shape")
     if example is None:
         size = getattr(model, "in_chans", 3), *default_image_size(model)
         example = torch.randn(8, *size, generator=torch.Generator().manual_seed(0))
-    return model, example
+    return model, [example]
+
+
+def _real(info: WeightsInfo, options: Namespace) -> Sequence[Tensor]:
+    from mgic_geo.cli._samples import open_inputs, some_of, take_inputs
+
+    if options.samples < 1:
+        raise DataError(f"--samples {options.samples}: at least 1")
+    dataset = open_inputs(
+        options.data, info, options.network, options.root, options.split, options.source
+    )
+    index = some_of(torch.arange(len(dataset)), options.samples)
+    return take_inputs(dataset, index, info).split(_BATCH)
 
 
 def _entry_point(name: str) -> tuple[nn.Module, Any]:

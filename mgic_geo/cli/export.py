@@ -11,18 +11,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from jsonargparse import ArgumentParser, Namespace
 from torch import Tensor, nn
 
 from mgic_geo.cli._classes import match_classes
 from mgic_geo.cli._nested import nested
 from mgic_geo.cli._output import print_json
-from mgic_geo.datasets import NAMED_DATASETS, CloudDataset, open_dataset
+from mgic_geo.cli._samples import open_inputs, some_of, take_inputs
+from mgic_geo.datasets import NAMED_DATASETS
 from mgic_geo.errors import DataError
 from mgic_geo.export import FORMATS, ExportReport, export, is_exported
 from mgic_geo.models import WeightsInfo, create_model, list_models, load_model, model_task
-from mgic_geo.training import Preprocess, split_by_name, to_clouds
+from mgic_geo.training import split_by_name
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -109,30 +109,16 @@ def _model(options: Namespace) -> tuple[nn.Module, WeightsInfo]:
 
 def _inputs(info: WeightsInfo, options: Namespace) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
     """What calibrates, and what measures."""
-    settings = {} if options.source is None else {"source": options.source}
-    points = info.num_points or 1024
-    dataset = open_dataset(options.data, options.root, options.split, points, **settings)
-    clouds = isinstance(dataset, CloudDataset)
-    if info.data == "point_labels" or clouds != (info.data == "clouds"):
-        raise DataError(f"{options.data}: {options.weights} takes {info.data}")
+    dataset = open_inputs(
+        options.data, info, options.weights, options.root, options.split, options.source
+    )
     train, val = split_by_name(dataset, options.val_fraction)
-    some = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(0))]
-    some = some[: options.samples]
-    if isinstance(dataset, CloudDataset):
-        data = to_clouds(dataset)
-        label = match_classes(dataset.classes, info.classes, options.data)[data.label]
-        return data.pos[some], (data.pos[val], label[val])
-    prepare = Preprocess.of(info)
-
-    def images(index: Tensor) -> Tensor:
-        whole = (prepare.crop(dataset[i][0])[None] for i in index.tolist())
-        return torch.cat([prepare.normalize(image) for image in whole])
-
+    some = take_inputs(dataset, some_of(train, options.samples), info)
     if info.data == "masks":
-        return images(some), None
+        return some, None
     assert dataset.labels is not None
     label = match_classes(dataset.classes, info.classes, options.data)[dataset.labels]
-    return images(some), (images(val), label[val])
+    return some, (take_inputs(dataset, val, info), label[val])
 
 
 def _summary(report: ExportReport) -> dict[str, Any]:

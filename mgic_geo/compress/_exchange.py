@@ -20,7 +20,7 @@ def set_factors(layer: Hierarchical, factors: Factors) -> None:
             scale = size.sqrt()
             up, down = up * scale, down / scale.view(-1, 1, 1)
         else:
-            down, core = down / size.view(-1, 1, 1), core * size.view(1, -1, 1)
+            down, core = down / size.view(-1, 1, 1), _by_inputs(core, size)
         _copy(layer.up[0], up)
         _copy(layer.down[0], down)
     if core is not None:
@@ -30,6 +30,13 @@ def set_factors(layer: Hierarchical, factors: Factors) -> None:
         picks = layer.picks(0)
         assert picks is not None
         picks.copy_(factors.picks.flatten())
+
+
+def _by_inputs(core: Tensor, size: Tensor) -> Tensor:
+    """A grouped map times a number for each of its inputs."""
+    groups = size.numel() // core.size(1)
+    scale = size.view(groups, 1, -1, 1)
+    return (core.view(groups, -1, *core.shape[1:]) * scale).view_as(core)
 
 
 def _copy(parameter: nn.Parameter | None, value: Tensor) -> None:

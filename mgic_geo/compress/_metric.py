@@ -128,6 +128,19 @@ class Metric:
         system = torch.einsum("rn,nkc->rkc", down, half.view(-1, taps, half.size(1))).flatten(0, 1)
         return torch.linalg.solve(ridge(system), cross.T).T.reshape(up.size(1), -1, taps)
 
+    def prolongation(self, weight: Tensor, coarse: Tensor) -> Tensor:
+        """The best map from a coarse grid's outputs, ``[m, q]``.
+
+        Args:
+            weight: ``[m, n, K]``.
+            coarse: The map to the coarse grid, ``[q, n, K]``.
+        """
+        rows = self.rows(coarse)
+        images = (rows @ self.moments).view(coarse.size(0), -1)
+        system = images @ rows.view(coarse.size(0), -1).T
+        cross = self.rows(weight).view(weight.size(0), -1) @ images.T
+        return torch.linalg.solve(ridge(system), cross.T).T
+
 
 def ridge(system: Tensor, share: float = 1e-6) -> Tensor:
     """A symmetric system that can be solved whatever its rank."""

@@ -1,25 +1,70 @@
-"""The forms that a layer can take, what they cost, and which are taken under a target."""
+"""The forms that a layer can take, what they cost, and how near they come to it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from mgic_geo.compress._blocks import LARGEST
 from mgic_geo.compress._find import Layer
 from mgic_geo.compress._fit import fit
 from mgic_geo.compress._metric import Metric
-from mgic_geo.errors import MgicGeoError
 from mgic_geo.nn.linear_grids import LinearGrids, two_grids
 
-SHARES = (0.75, 0.5, 0.35, 0.25, 0.18, 0.125, 0.09, 0.0625, 0.04)
+SHARES = (0.75, 0.6, 0.45, 0.35, 0.25, 0.18, 0.125, 0.09, 0.0625, 0.04)
 """Shares of a layer's cost that are tried."""
-_TRIED = 0.18  # the share at which all forms are compared
+_TRIED = 0.18  # a share at which all forms are compared; the other is what all may keep alike
 _ROUNDS = 2
-_KEPT = 2  # forms that are followed through all shares
+_KEPT = 1  # forms that are followed through all shares
+_WIDEST = 8  # times the width of the layer, of a coarse grid in groups
 
 Cost = Callable[[LinearGrids], int]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a layer is made of; how wide its coarse grid is follows from a budget.
+
+    Args:
+        outputs: Of a group of the relaxation; 0 for none.
+        inputs: That such a group sees.
+        core: The coarse grid's own map: ``""`` for none, ``"square"``, ``"tall"`` with the
+            proportions of the layer, ``"blocks"``.
+        block: Channels of a block.
+    """
+
+    outputs: int = 0
+    inputs: int = 0
+    core: str = ""
+    block: int = 0
+
+    @property
+    def is_relaxed(self) -> bool:
+        """Whether anything works in groups."""
+        return self.outputs > 0 or self.core == "blocks"
+
+    def widest(self, m: int, n: int, taps: int) -> int:
+        """The largest size that makes sense."""
+        if self.core == "blocks":
+            return min(LARGEST // self.block**2, _WIDEST * max(m, n) // self.block)
+        return {"": min(m, n * taps), "square": min(m, n), "tall": max(m, n)}[self.core]
+
+    def grids(self, m: int, n: int, taps: int, size: int) -> LinearGrids:
+        """The grids of a layer ``[m, n, taps]`` with a coarse grid of this size."""
+        wide: int | tuple[int, int] = size
+        if self.core == "tall":
+            wide = max(1, n * size // max(m, n)), max(1, m * size // max(m, n))
+        elif self.core == "blocks":
+            wide = size * self.block
+        groups = size if self.core == "blocks" else 1
+        core = bool(self.core)
+        return two_grids(n, m, self.outputs, wide, taps, core, self.inputs or None, groups)
+
+
+LOW_RANK = Form()
+_DENSE_CORES = (Form(core="square"), Form(core="tall"))
 
 
 @dataclass(frozen=True)
@@ -30,140 +75,103 @@ class Option:
         grids: None for the dense layer.
         costs: By name, ``"parameters"`` and ``"macs"``.
         loss: What it costs in the outputs of the network.
+        form: None for the dense layer.
     """
 
     grids: LinearGrids | None
     costs: Mapping[str, int]
     loss: float = 0.0
+    form: Form | None = None
 
 
-Shape = tuple[
-    int, int, bool
-]  # outputs and inputs of a group, and whether the coarse grid has a map
-
-
-def shapes(layer: Layer, group_size: int) -> list[Shape]:
-    """Forms without their rank; one without a relaxation among them, or only low rank for 0."""
-    if group_size == 0:
-        return [(0, 0, False)]
-    cores = (False, True) if layer.weight_shape[2] > 1 else (False,)
-    groups = [(0, 0), (max(group_size // 2, 1), group_size), (group_size, group_size)]
-    return [(out, size, core) for out, size in dict.fromkeys(groups) for core in cores]
-
-
-def widest(layer: Layer, shape: Shape, cost: Cost, budget: float) -> LinearGrids | None:
-    """The grids of this form with the widest coarse grid that the budget allows, None for none."""
+def coarse_forms(layer: Layer, kind: str, group_size: int) -> list[Form]:
+    """Forms without a relaxation of the fine grid."""
     m, n, taps = layer.weight_shape
-    out, size, core = shape
+    if kind == "low_rank":
+        return [LOW_RANK]
+    found = [LOW_RANK]
+    if taps > 1:
+        found += _DENSE_CORES
+        if kind == "hierarchy":
+            sizes = dict.fromkeys([group_size, group_size // 2, group_size // 4, 1])
+            found += [Form(core="blocks", block=s) for s in sizes if 0 < s <= min(m, n)]
+    return found
 
-    def grids(rank: int) -> LinearGrids:
-        return two_grids(n, m, out, rank, taps, core, size or None)
 
-    low, high = 0, min(m, n if core else n * taps)
+def relaxed_forms(coarse: Sequence[Form], group_size: int) -> list[Form]:
+    """Forms with a relaxation of the fine grid: narrow groups come nearer, wide ones compute
+    better.
+    """
+    half, quarter = max(group_size // 2, 1), max(group_size // 4, 1)
+    groups = [(quarter, half), (half, half), (half, group_size), (group_size, group_size)]
+    return [
+        replace(form, outputs=outputs, inputs=inputs)
+        for form in coarse
+        for outputs, inputs in dict.fromkeys(groups)
+    ]
+
+
+def widest(layer: Layer, form: Form, cost: Cost, budget: float) -> LinearGrids | None:
+    """The grids of this form with the widest coarse grid that the budget allows, None for none."""
+    shape = layer.weight_shape
+    low, high = 0, form.widest(*shape)
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if cost(grids(middle)) <= budget else (low, middle - 1)
-    return grids(low) if low > 0 else None
+        fits = cost(form.grids(*shape, middle)) <= budget
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return form.grids(*shape, low) if low > 0 else None
 
 
 def layer_options(
-    layer: Layer, weight: Tensor, metric: Metric, group_size: int, by: str
+    layer: Layer,
+    weight: Tensor,
+    metric: Metric,
+    kind: str,
+    group_size: int,
+    by: str,
+    alike: float = 0.5,
 ) -> list[Option]:
-    """The dense layer and the best fit at each share of its cost, with the error of the fit."""
+    """The dense layer and the best fits at each share of its cost, with the error of the fit.
+
+    At each share there is low rank, and whatever is better than that.
+
+    Args:
+        layer: The layer.
+        weight: Its map.
+        metric: Moments of its inputs.
+        kind: ``"hierarchy"``, ``"tucker"`` or ``"low_rank"``.
+        group_size: Most channels of a group.
+        by: ``"parameters"`` or ``"macs"``.
+        alike: One more share: what every layer may keep if all keep the same.
+    """
     dense = {"parameters": layer.dense_parameters, "macs": layer.dense_macs}
 
     def costs(grids: LinearGrids) -> dict[str, int]:
         return {"parameters": grids.parameters(), "macs": layer.macs(grids)}
 
-    def tried(share: float, forms: Sequence[Shape]) -> list[tuple[float, LinearGrids, Shape]]:
-        made = ((s, widest(layer, s, lambda g: costs(g)[by], share * dense[by])) for s in forms)
-        return sorted(
-            ((fit(weight, metric, g, _ROUNDS).error, g, s) for s, g in made if g is not None),
-            key=lambda one: one[0],
-        )
-
-    forms = [shape for _, _, shape in tried(_TRIED, shapes(layer, group_size))[:_KEPT]]
-    forms = list(dict.fromkeys([*forms, *shapes(layer, group_size)[:2]]))
-    found = [Option(None, dense)]
-    for share in SHARES:
-        if best := tried(share, forms):
-            error, grids, _ = best[0]
-            found.append(Option(grids, costs(grids), error**2))
-    return found
-
-
-def choose(
-    options: Mapping[str, Sequence[Option]], rest: Mapping[str, int], target: Mapping[str, float]
-) -> dict[str, Option]:
-    """A form of each layer, so that every target is met at little loss.
-
-    Greedy: from the dense network on, the step is taken that loses least for what it saves; at the
-    end layers go back as far as the targets leave room.
-
-    Args:
-        options: The forms of each layer, the dense one first.
-        rest: What the rest of the network costs.
-        target: Shares of the whole network's cost.
-
-    Raises:
-        MgicGeoError: The targets cannot be met; the message has the smallest share.
-    """
-    whole = {by: rest[by] + sum(of[0].costs[by] for of in options.values()) for by in target}
-    for by, share in target.items():
-        least = rest[by] + sum(min(o.costs[by] for o in of) for of in options.values())
-        if least > share * whole[by]:
-            raise MgicGeoError(
-                f"target {by} = {share:g} cannot be met: the smallest possible is "
-                f"{_up(least / whole[by])} (what is not replaced has {rest[by] / whole[by]:.3f})"
-            )
-    chosen = {name: of[0] for name, of in options.items()}
-
-    def excess() -> dict[str, float]:
-        spent = {by: rest[by] + sum(o.costs[by] for o in chosen.values()) for by in target}
-        return {by: spent[by] / whole[by] - target[by] for by in target}
-
-    while max((left := excess()).values()) > 0.0:
-        best: tuple[float, str, Option] | None = None
-        for name, of in options.items():
-            now = chosen[name]
-            for option in of:
-                saved = sum(
-                    max(0.0, now.costs[by] - option.costs[by]) / whole[by]
-                    for by in target
-                    if left[by] > 0.0
-                )
-                if saved > 0.0:
-                    price = (option.loss - now.loss) / saved
-                    if best is None or price < best[0]:
-                        best = (price, name, option)
-        assert best is not None  # the smallest forms meet the target
-        chosen[best[1]] = best[2]
-    _return(options, chosen, excess, whole)
-    return chosen
-
-
-def _return(
-    options: Mapping[str, Sequence[Option]],
-    chosen: dict[str, Option],
-    excess: Callable[[], dict[str, float]],
-    whole: Mapping[str, int],
-) -> None:
-    """Takes back what the last steps saved beyond the targets, best first."""
-    while True:
-        left = excess()
-        better = [
-            (now.loss - option.loss, name, option)
-            for name, of in options.items()
-            for option in of
-            if option.loss < (now := chosen[name]).loss
-            and all(left[by] + (option.costs[by] - now.costs[by]) / whole[by] <= 0.0 for by in left)
+    def tried(share: float, forms: Iterable[Form]) -> list[Option]:
+        made = ((f, widest(layer, f, lambda g: costs(g)[by], share * dense[by])) for f in forms)
+        found = [
+            Option(grids, costs(grids), fit(weight, metric, grids, _ROUNDS).error ** 2, form)
+            for form, grids in made
+            if grids is not None
         ]
-        if not better:
-            return
-        _, name, option = max(better, key=lambda one: one[0])
-        chosen[name] = option
+        return sorted(found, key=lambda option: option.loss)
 
+    def forms(options: Sequence[Option]) -> list[Form]:
+        return [option.form for option in options[:_KEPT] if option.form]
 
-def _up(share: float) -> str:
-    """Three digits, rounded up, so that the number itself can be met."""
-    return f"{-(-share * 1000 // 1) / 1000:.3f}"
+    kept: list[Form] = []
+    for share in (_TRIED, alike):
+        without = tried(share, coarse_forms(layer, kind, group_size))
+        kept += (near := forms(without))
+        if kind == "hierarchy":
+            relaxed = tried(share, relaxed_forms(near or [LOW_RANK], group_size))
+            kept += forms(sorted([*without, *relaxed], key=lambda option: option.loss))
+    found = [Option(None, dense)]
+    for share in sorted({*SHARES, alike}, reverse=True):
+        best = tried(share, dict.fromkeys([*kept, LOW_RANK]))
+        plain = [option for option in best if option.form == LOW_RANK]
+        bare = [option for option in best if option.form and not option.form.is_relaxed]
+        found += [o for o in best if any(o is one for one in (*best[:1], *bare[:1], *plain))]
+    return found

@@ -71,12 +71,11 @@ def _refit_layer(
     own, cross, squares = own / rows, cross / rows, squares / rows
     size = own.size(0)
     share = min(0.5, 0.02 * size / rows + 1e-4)
-    own = own + share * own.diagonal().mean() * torch.eye(size, dtype=own.dtype)
-    cross = cross + share * own.diagonal().mean() * torch.eye(size, dtype=own.dtype)
     weight = layer.weight()
-    metric = Metric(own, n, taps)
+    shrunk = own + share * own.diagonal().mean() * torch.eye(size, dtype=own.dtype)
+    metric = Metric(shrunk, n, taps)
     # W + W (E[x y'] - E[y y']) (E[y y'] + ridge)^-1
-    step = torch.linalg.solve(ridge(own, _RIDGE), (cross - own).T).T
+    step = torch.linalg.solve(ridge(shrunk, _RIDGE), (cross - own).T).T
     best = metric.back(metric.rows(weight) + metric.rows(weight) @ step, weight)
     factors = fit(best, metric, new.grids)
     set_factors(new, factors)

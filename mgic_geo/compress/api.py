@@ -22,7 +22,7 @@ from mgic_geo.profiling import profile_model
 
 _COSTS = ("parameters", "macs")
 _STARTS = ("fit", "layers", "random")
-_FORMS = ("hierarchy", "low_rank")
+_FORMS = ("hierarchy", "tucker", "low_rank")
 
 Target = float | Mapping[str, float]
 
@@ -45,8 +45,11 @@ def compress(
 
     A layer :math:`W` becomes :math:`B + P C R`: a relaxation :math:`B` in groups, each of which
     sees the inputs that explain most of what is left to it, and a coarse grid that joins all
-    channels, see :class:`~mgic_geo.nn.LinearGrids`. The factors are those that change the outputs
-    of the layer least on the inputs that it gets, found by least squares in turns. Replaced are
+    channels, see :class:`~mgic_geo.nn.LinearGrids`. A kernel works on the coarse grid, in groups
+    too where that is nearer. The factors are those that change the outputs of the layer least on
+    the inputs that it gets, found by least squares in turns. With a ``target`` a layer may do
+    without either part: low rank is one of its forms, and is taken where nothing is nearer at the
+    same cost. Replaced are
     ``Linear``, ``Conv1d`` to ``Conv3d``, transformers' ``Conv1D`` and PyG's ``Linear``, wherever
     they are; the report says why others were not.
 
@@ -63,8 +66,9 @@ def compress(
             stay dense are then chosen by how much the outputs of the model change.
         loader: More inputs like the example to fit to; batches for fitting, not of a whole
             training set: all are run, some twice a layer.
-        form: ``"hierarchy"``, or ``"low_rank"`` for :math:`W = P R` alone, fitted and chosen by the
-            same means: a peer to compare with.
+        form: ``"hierarchy"``, or peers to compare with, fitted and chosen by the same means:
+            ``"low_rank"`` for :math:`W = P R` alone, ``"tucker"`` for a dense kernel
+            between two maps of low rank as well.
         start: ``"fit"``; ``"layers"`` fits each layer to the dense network's inputs instead of
             those that the compressed layers before it give, which is faster; ``"random"`` is for
             training from scratch.
@@ -92,8 +96,6 @@ def compress(
     for option, number in (("group_size", group_size), ("coarsest", coarsest)):
         if number < 1:
             raise MgicGeoError(f"{option} = {number}: it must be at least 1")
-    if form == "low_rank":
-        group_size = 0
     targets = _targets(target)
     dense, slim = _copy(model).eval(), _copy(model)
     layers = find_layers(dense, where)
@@ -106,10 +108,10 @@ def compress(
         if targets:
             whole = _whole(dense, macs, targets)
             chosen = by_target(
-                dense, free, record, example_inputs, outputs, group_size, targets, whole
+                dense, free, record, example_inputs, outputs, form, group_size, targets, whole
             )
         else:
-            chosen = by_size(free, group_size, coarsest)
+            chosen = by_size(free, form, group_size, coarsest)
         used = [layer for layer in free if layer.name in chosen]
         errors = {}
         for layer in used:
@@ -207,7 +209,10 @@ def form(grids: LinearGrids) -> str:
         parts.append(f"{fine.groups} groups of {fine.fan_in} to {fine.outputs // fine.groups}")
     if len(grids.grids) > 1:
         coarse = grids.grids[1]
-        parts.append(
-            f"{coarse.inputs} coarse{' with kernel' * (coarse.groups > 0 and grids.taps > 1)}"
-        )
+        kernel = ""
+        if coarse.groups and grids.taps > 1:
+            kernel = " with kernel" + f" in {coarse.groups} groups" * (coarse.groups > 1)
+        same = coarse.inputs == coarse.outputs
+        width = f"{coarse.inputs}" if same else f"{coarse.inputs} to {coarse.outputs}"
+        parts.append(f"{width} coarse{kernel}")
     return " + ".join(parts)

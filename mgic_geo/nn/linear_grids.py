@@ -179,23 +179,31 @@ def two_grids(
     inputs: int,
     outputs: int,
     group_size: int,
-    coarsest: int,
+    coarsest: int | tuple[int, int],
     taps: int = 1,
     core: bool | None = None,
     group_inputs: int | None = None,
+    core_groups: int = 1,
 ) -> LinearGrids:
     """A fine grid relaxed in groups, and at once the coarsest, through transfers over all channels.
+
+    With a kernel and without a relaxation these are known decompositions: a core that is dense is
+    Tucker's (`Kim et al. <https://arxiv.org/abs/1511.06530>`_), one in groups that of block terms
+    (`De Lathauwer <https://doi.org/10.1137/070690729>`_).
 
     Args:
         inputs: Input channels.
         outputs: Output channels.
         group_size: Largest number of outputs of a group; 0 for no relaxation, which leaves a map of
             low rank.
-        coarsest: Width of the coarse grid; 0 for none, which leaves the relaxation.
+        coarsest: Width of the coarse grid, or its widths on the sides of the inputs and of the
+            outputs; 0 for none, which leaves the relaxation.
         taps: Weights of the kernel between two channels.
         core: Whether the coarse grid has a dense map of its own, which then holds the kernel; by
             default where there is a kernel. Without one the restriction holds it.
         group_inputs: Inputs that a group sees, any ones; by default as many as it has outputs.
+        core_groups: Groups of the coarse grid's own map. Its width may then exceed that of the
+            fine grid.
 
     Returns:
         One grid, or two.
@@ -212,10 +220,11 @@ def two_grids(
     if group_size:
         size = common_group_size(group_size, outputs)
         groups, size = outputs // size, min(group_inputs or size, inputs)
-    if not coarsest:
+    sides = (coarsest, coarsest) if isinstance(coarsest, int) else coarsest
+    if not any(sides):
         return LinearGrids((_fine(inputs, outputs, groups, size, 0),), taps)
     core = taps > 1 if core is None else core
-    coarse = LinearGrid(coarsest, coarsest, int(core))
+    coarse = LinearGrid(*sides, core_groups if core else 0)
     return LinearGrids((_fine(inputs, outputs, groups, size, 1), coarse), taps)
 
 

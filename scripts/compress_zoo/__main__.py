@@ -2,7 +2,8 @@
 
 Of each: compressed with a fit, forward and backward, state_dict round trip, deepcopy, the given
 network unchanged, outputs of the same types and shapes, counts as predicted, torch.export where the
-original goes. It needs ``pip install "mgic_geo[zoo]"``.
+original goes. It needs ``pip install "mgic_geo[zoo]"``. Rows are written as they come; those of the
+same commit are not made again.
 """
 
 from __future__ import annotations
@@ -33,11 +34,12 @@ from mgic_geo.profiling import profile_model
 from mgic_geo.training import provenance
 
 from ._networks import Network, networks
+from ._table import read_zoo
 
 COLUMNS = (
     "package", "network", "result", "replaced", "left", "parameters", "parameters_after", "macs",
-    "macs_after", "export", "start", "seconds", "why", "command", "commit", "versions", "device",
-    "date",
+    "macs_after", "export", "start", "seconds", "cpu_seconds", "why", "command", "commit",
+    "versions", "device", "date",
 )  # fmt: skip
 _FITTED = 500_000  # parameters of a network whose layers are fitted; larger ones start at random
 _CLOSE = 1e-3
@@ -49,12 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("results/compress_zoo.csv"))
     options = parser.parse_args(argv)
     logging.disable(logging.CRITICAL)
-    facts, rows = provenance(), []
+    facts = provenance()
+    done: dict[str, Any] = {row["network"]: row for row in read_zoo(options.out)}
     for network in networks():
         if options.names and not any(fnmatch(network.name, p) for p in options.names):
             continue
-        row = {"package": network.package, "network": network.name, **check(network), **facts}
-        rows.append(row)
+        row = done.get(network.name, {})
+        if row.get("commit") != facts["commit"] or facts["commit"].endswith("-dirty"):
+            row = {"package": network.package, "network": network.name, **check(network), **facts}
+            done[network.name] = row
+            _write(options.out, [done[n.name] for n in networks() if n.name in done])
         export = f"export {row['export']}" if row.get("export") else ""
         sizes = f"{row.get('parameters', '')} -> {row.get('parameters_after', '')}"
         print(
@@ -63,9 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{row['seconds']:>6} s  {row.get('why', '')[:110]}",
             flush=True,
         )
-    _write(options.out, rows)
-    results = Counter(row["result"] for row in rows)
-    print(f"{len(rows)} networks: {', '.join(f'{n} {what}' for what, n in results.items())}")
+    results = Counter(row["result"] for row in done.values())
+    print(f"{len(done)} networks: {', '.join(f'{n} {what}' for what, n in results.items())}")
     return int(results["failed"] > 0)
 
 
@@ -73,7 +78,7 @@ def check(network: Network) -> dict[str, Any]:
     """One row: ``ok``, ``failed``, ``left`` where nothing can be replaced, ``original`` where the
     network itself does not run here.
     """
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     torch.manual_seed(0)
     row: dict[str, Any] = {}
     with warnings.catch_warnings():
@@ -92,7 +97,8 @@ def check(network: Network) -> dict[str, Any]:
                 row = {"result": "left", "why": _one_line(error)}
             except Exception as error:
                 row = {"result": "failed", "why": _one_line(error)}
-    return {**row, "seconds": f"{time.perf_counter() - start:.1f}"}
+    wall, work = time.perf_counter() - start, time.process_time() - cpu
+    return {**row, "seconds": f"{wall:.1f}", "cpu_seconds": f"{work:.1f}"}
 
 
 def _check(model: nn.Module, inputs: Any, outputs: Any) -> dict[str, Any]:
@@ -202,7 +208,7 @@ def _one_line(error: Exception) -> str:
 
 def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows)
     path.parent.mkdir(parents=True, exist_ok=True)

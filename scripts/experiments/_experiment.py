@@ -12,7 +12,7 @@ from typing import Any
 from mgic_geo.io import file_lock
 from mgic_geo.training import provenance
 
-from ._rows import COLUMNS, as_text, read_rows, write_rows
+from ._rows import COLUMNS, Row, as_text, read_rows, write_rows
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Experiment:
             format, such as ``{"accuracy": ("accuracy, %", ".2f")}``.
         pictures: Files in ``results/`` that the report shows.
         paper: Where the paper has it; empty beyond the paper.
+        draw: Makes the first picture from the rows alone, whenever the report is written.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Experiment:
     columns: Mapping[str, tuple[str, str]]
     pictures: tuple[str, ...] = ()
     paper: str = ""
+    draw: Callable[[Sequence[Row]], Any] | None = None
 
 
 @dataclass

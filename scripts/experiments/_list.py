@@ -29,6 +29,7 @@ NAMES = (
     "width",
     "coupling",
     "compress",
+    "compress_fit",
 )
 
 

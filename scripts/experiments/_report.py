@@ -5,10 +5,12 @@ from __future__ import annotations
 import statistics
 import textwrap
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mgic_geo.io import atomic_write
+from scripts.compress_zoo._table import read_zoo, zoo_section
 
 from ._list import load
 from ._rows import Row, read_rows
@@ -28,11 +30,22 @@ _UNITS = ((1e9, "B"), (1e6, "M"), (1e3, "K"))
 
 
 def write_report(out: Path) -> Path:
-    """Writes the report of the rows in a folder."""
+    """Writes the report of the rows in a folder, and the pictures that are made of rows alone."""
+    if find_spec("matplotlib"):
+        _draw(out)
     target = out / "README.md"
     with atomic_write(target, "w", encoding="utf-8") as file:
         file.write(report(out))
     return target
+
+
+def _draw(out: Path) -> None:
+    from mgic_geo.viz._figure import save_figure
+
+    for experiment in load():
+        rows = read_rows(out / f"{experiment.name}.csv")
+        if experiment.draw and rows:
+            save_figure(experiment.draw(rows), out / experiment.pictures[0], dpi=110)
 
 
 def report(out: Path) -> str:
@@ -42,6 +55,8 @@ def report(out: Path) -> str:
         rows = read_rows(out / f"{experiment.name}.csv")
         if rows:
             parts.append(_section(experiment, rows, out))
+    if zoo := read_zoo(out / "compress_zoo.csv"):
+        parts.append(zoo_section(zoo))
     return "\n".join(parts)
 
 

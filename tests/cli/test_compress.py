@@ -75,3 +75,21 @@ def test_a_model_of_the_registry(
     out = capsys.readouterr().out
     assert "latency, eager, 2 threads" in out
     assert "not chosen by where" in out
+
+
+def test_inputs_of_a_data_set(
+    tiny_models: None, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = pytest.importorskip("PIL.Image", reason="images need pillow")
+    for name in ("a/1.png", "a/2.png", "b/1.png"):
+        (folder / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+        image.fromarray(pixels).save(folder / "images" / name)
+    options = ["--option", "width=64", "--all_layers", "--where", "fc", "--start", "layers"]
+    options += ["--coarsest", "1", "--group_size", "2", "--data", "images", "--json"]
+    assert main(["compress", "tiny_cnn", *options, "--samples", "2"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["options"]["inputs"].startswith("[2, 3, ")
+    assert "noise" not in said.err
+    assert main(["compress", "somebodys:plain", "--data", "images"]) == 1
+    assert "give those of somebodys:plain by --inputs" in capsys.readouterr().err

@@ -109,6 +109,24 @@ def test_a_map_of_the_form_is_found_again() -> None:
 
 
 @torch.no_grad()
+def test_a_kernel_in_blocks_is_found_again() -> None:
+    """A convolution that is two groups of a coarse grid."""
+    torch.manual_seed(0)
+    layer = nn.Conv1d(16, 16, 9)
+    parts = torch.randn(2, 16, 4), torch.randn(2, 4, 4, 9), torch.randn(2, 4, 16)
+    layer.weight.copy_(torch.einsum("gma,gabk,gbn->mnk", *parts))
+    x = torch.randn(64, 16, 20)
+    errors = {}
+    for form in ("hierarchy", "tucker", "low_rank"):
+        slim, report = mgic_geo.compress(layer, x, target=0.27, keep_ends=False, form=form)
+        errors[form] = float((slim(x) - layer(x)).norm() / layer(x).norm())
+        assert ("in 2 groups" in report.replaced[0].form) == (form == "hierarchy")
+        assert report.replaced[0].error == pytest.approx(errors[form], abs=0.02)
+    assert errors["hierarchy"] < 0.3 * errors["tucker"]
+    assert errors["tucker"] < errors["low_rank"]
+
+
+@torch.no_grad()
 def test_fitted_layers_beat_random_ones() -> None:
     net, x = Net().eval(), _images(64)
     errors = {}

@@ -23,6 +23,8 @@ GRIDS = {
     "two grids": lambda n, m, t: two_grids(n, m, 4, 3, t),
     "kernel in the restriction": lambda n, m, t: two_grids(n, m, 4, 3, t, core=False),
     "no relaxation": lambda n, m, t: two_grids(n, m, 0, 3, t),
+    "a coarse grid in groups": lambda n, m, t: two_grids(n, m, 4, 6, t, True, None, 3),
+    "a coarse grid that is no square": lambda n, m, t: two_grids(n, m, 0, (6, 3), t, core=True),
     "relaxation alone": lambda n, m, t: two_grids(n, m, 4, 0, t),
     "dense": lambda n, m, t: LinearGrids((LinearGrid(n, m, 1),), t),
 }
