@@ -19,7 +19,7 @@ Cli = Callable[..., Any]
 def test_train_evaluate_and_predict_with_normals(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mgic_geo.datasets.furniture.dataset._PER_CLASS", {"train": 3, "test": 1})
+    monkeypatch.setattr("mgic_geo.datasets.furniture.dataset.PER_CLASS", {"train": 3, "test": 1})
     small = ("--num_points", 64, "--width", 16, "--k", 6, "--epochs", 1, "--batch_size", 10)
     done = cli("train", "--features", "normals", "--augment.cut_mix", 1.0, "--out", "run", *small)
     assert done.code == 0, done.err
