@@ -49,7 +49,12 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _augment(options: dict[str, float]) -> str:
-    used = ", ".join(f"{name} {value:g}" for name, value in options.items() if value)
+    spoils = any(options.get(name) for name in ("holes", "clusters", "outliers", "noise"))
+    used = ", ".join(
+        f"{name} {value:g}"
+        for name, value in options.items()
+        if value and (spoils or name != "spoilt")
+    )
     return f"augmentation: {used}" if used else "no augmentation"
 
 
