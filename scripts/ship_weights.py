@@ -23,7 +23,7 @@ import yaml
 import mgic_geo
 from mgic_geo.errors import DataError
 from mgic_geo.io import atomic_write
-from mgic_geo.models import load_model
+from mgic_geo.models import list_weights, load_model
 from mgic_geo.profiling import profile_point_model
 from mgic_geo.transforms.corruptions import CORRUPTIONS
 
@@ -221,6 +221,8 @@ def ship(
     )
     # a machine's paths say nothing to anybody else
     config |= {"data": Path(config["data"]).name, "root": "datasets", "out": None, "resume": False}
+    if config["weights"] not in list_weights():
+        config["weights"] = None  # a run that nobody else has; the command on the card names it
     folder = package / "weights" / name
     for file, text in (
         ("config.yaml", yaml.safe_dump(config, sort_keys=False)),

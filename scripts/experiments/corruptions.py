@@ -170,6 +170,7 @@ EXPERIMENT = Experiment(
     run=run,
     columns={
         "clean": ("as they are", ".1f"),
+        "class_accuracy": ("mean of classes", ".1f"),
         "mce": ("mCE", ".3f"),
         **{f"{kind} 5": (f"{kind} at its worst", ".1f") for kind in WORST},
         **{kind: (kind, ".1f") for kind in CORRUPTIONS},
