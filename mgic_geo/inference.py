@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -42,8 +42,6 @@ class Prediction:
         box: Least and largest coordinates of what was judged, in the units of the shape.
         strays: Stray points that were left out.
         floor: Points of a floor that were left out.
-        objects: How many objects the shape looks like; it was judged as one.
-        flat: Whether all points lie in one plane.
 
     Example:
         >>> import torch
@@ -64,8 +62,18 @@ class Prediction:
     box: Box = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
     strays: int = 0
     floor: int = 0
-    objects: int = 1
-    flat: bool = False
+
+    # When they are asked for: that takes as long as the network itself.
+
+    @cached_property
+    def objects(self) -> int:
+        """How many objects the shape looks like; it was judged as one."""
+        return count_objects(self.points)
+
+    @cached_property
+    def flat(self) -> bool:
+        """Whether all points lie in one plane."""
+        return is_flat(self.points)
 
 
 def predict(
@@ -132,9 +140,7 @@ def predict(
     found = as_shape(shape, on_nan, name, _READ)
     ready = make_ready(found, info, axes, clean, num_points, seed, name)
     judged = _judge(model, info, ready, device, compiled)
-    best = max(range(len(judged)), key=lambda i: (judged[i].floor > 0, judged[i].probability))
-    pos = ready[best].pos
-    return replace(judged[best], objects=count_objects(pos), flat=is_flat(pos))
+    return max(judged, key=lambda one: (one.floor > 0, one.probability))
 
 
 def predict_objects(
@@ -242,7 +248,8 @@ def _judge(
 
 def _about(ready: Ready) -> dict[str, Any]:
     about = ready._asdict()
-    return about | {"points": about.pop("pos")}
+    about["points"] = about.pop("pos")
+    return about
 
 
 def _run(model: nn.Module, call: Callable[[], Tensor], compiled: bool | None) -> Tensor:

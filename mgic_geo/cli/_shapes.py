@@ -84,7 +84,7 @@ def _notes(found: Sequence[Prediction], info: WeightsInfo, options: Namespace) -
             )
         if one.flat:
             yield f"{where}is flat: its points lie in one plane, which shows little of an object"
-        if one.objects > 1:
+        if not options.clusters and one.objects > 1:
             yield (
                 f"looks like {one.objects} objects, and was classified as one; "
                 "--clusters classifies each"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import ConvexHull, QhullError
 
 from mgic_geo.io import check_cloud
 
@@ -128,6 +127,8 @@ def _fitted(points: NDArray[np.float64]) -> Plane | None:
 def _is_wider(floor: NDArray[np.float64], above: NDArray[np.float64], ratio: float) -> bool:
     if min(len(floor), len(above)) < _SMALLEST:
         return False
+    from scipy.spatial import ConvexHull, QhullError  # slow to import
+
     try:
         hull, other = ConvexHull(floor[:, :2]), ConvexHull(above[:, :2])
     except QhullError:  # all in one line

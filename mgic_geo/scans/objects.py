@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from mgic_geo.io import check_cloud
 
@@ -54,6 +51,8 @@ def find_objects(
     if len(cloud) > _LOOKED_AT:
         index = np.random.default_rng(seed).choice(len(cloud), _LOOKED_AT, replace=False)
         some = cloud[index]
+    from scipy.spatial import cKDTree  # slow to import
+
     tree = cKDTree(some)
     epsilon = reach * float(np.median(tree.query(some, _NEIGHBORS)[0][:, -1]))
     label = _merged(some, dbscan(some, epsilon, _NEIGHBORS))
@@ -65,6 +64,10 @@ def find_objects(
 
 def dbscan(points: NDArray[np.float64], epsilon: float, least: int) -> NDArray[np.int64]:
     """DBSCAN's cluster of each point ``[N]``, -1 for noise."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+
     tree = cKDTree(points)
     pairs = tree.query_pairs(epsilon, output_type="ndarray")
     degree = np.bincount(pairs.ravel(), minlength=len(points)) + 1
@@ -83,6 +86,9 @@ def dbscan(points: NDArray[np.float64], epsilon: float, least: int) -> NDArray[n
 
 def _merged(points: NDArray[np.float64], label: NDArray[np.int64]) -> NDArray[np.int64]:
     """Joins clusters whose boxes overlap as seen from above."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
     inside = label >= 0
     merged = label.copy()
     while True:

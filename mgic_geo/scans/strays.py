@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
 
 from mgic_geo.io import check_cloud
 
@@ -46,6 +45,8 @@ def find_strays(points: ArrayLike, neighbors: int = 8, ratio: float = 4.0) -> ND
     cloud = check_cloud(points, "points")
     if len(cloud) <= neighbors:
         return np.zeros(len(cloud), dtype=bool)
+    from scipy.spatial import cKDTree  # slow to import
+
     distance = cKDTree(cloud).query(cloud, neighbors)[0].mean(axis=1)
     strays: NDArray[np.bool_] = distance >= distance.mean() + ratio * distance.std(ddof=1)
     return strays
