@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mgic_geo.errors import DataError
+from mgic_geo.io import file_lock
 from mgic_geo.models import read_weights_info
 from mgic_geo.profiling import profile_model_by_name
 from mgic_geo.training import TrainConfig, train
@@ -39,6 +42,33 @@ def run_folder(context: Context, row: str, seed: int) -> Path:
     """Where the run of a row and seed lies."""
     name = re.sub(r"[^A-Za-z0-9.=]+", "_", row).strip("_")
     return context.runs / context.experiment.name / f"{name}-{context.budget}-s{seed}"
+
+
+@contextlib.contextmanager
+def claimed(context: Context, row: str, seed: int) -> Iterator[bool]:
+    """Whether the run of a row is ours: another process that is at it keeps it, and we say so."""
+    folder = run_folder(context, row, seed)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(file_lock(folder.with_name(f"{folder.name}.lock"), timeout=0.0))
+        except DataError:
+            print(
+                f"{context.experiment.name}  {row} seed {seed}: another process is at it",
+                flush=True,
+            )
+            yield False
+            return
+        yield True
+
+
+def run_to_end(folder: Path, config: TrainConfig, splits: Any = None) -> dict[str, Any]:
+    """What the run in a folder has ended with; trained, or taken up where it was cut, before."""
+    done = folder / "result.json"
+    if not done.exists():
+        resume = (folder / "state.pt").exists()
+        train(dataclasses.replace(config, out=str(folder), resume=resume), splits)
+    result: dict[str, Any] = json.loads(done.read_text("utf-8"))
+    return result
 
 
 def train_row(

@@ -8,21 +8,18 @@ runs between them; with ``OMP_NUM_THREADS=1`` that is the faster use of two core
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mgic_geo.errors import DataError
-from mgic_geo.io import file_lock
 from mgic_geo.training import TrainConfig
 from mgic_geo.training.image_config import ImageConfig
 
 from ._cifar import COLUMNS, METRICS
 from ._experiment import Context, Experiment
 from ._program import program
-from ._training import load_recipe, run_folder, train_row
+from ._training import claimed, load_recipe, train_row
 
 
 class Line(NamedTuple):
@@ -78,15 +75,9 @@ def run(context: Context) -> None:
 
 def _take(context: Context, line: Line, seed: int) -> None:
     """Trains a row unless another process is at it."""
-    folder = run_folder(context, line.name, seed)
-    with contextlib.ExitStack() as stack:
-        try:
-            lock = folder.with_name(f"{folder.name}.lock")
-            stack.enter_context(file_lock(lock, timeout=0.0))
-        except DataError:
-            print(f"cifar10  {line.name} seed {seed}: another process is at it", flush=True)
-            return
-        train_row(context, line.name, recipe(context, line), seed, METRICS)
+    with claimed(context, line.name, seed) as ours:
+        if ours:
+            train_row(context, line.name, recipe(context, line), seed, METRICS)
 
 
 EXPERIMENT = Experiment(

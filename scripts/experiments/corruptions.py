@@ -7,15 +7,11 @@ Takes up every run that has not ended. Started twice, the two processes share th
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from mgic_geo.errors import DataError
-from mgic_geo.io import file_lock
 from mgic_geo.models import load_model
 from mgic_geo.training import (
     Clouds,
@@ -23,14 +19,13 @@ from mgic_geo.training import (
     TrainConfig,
     evaluate_corruptions,
     make_splits,
-    train,
 )
 from mgic_geo.transforms.corruptions import CORRUPTIONS, MODELNET_C
 
 from ._experiment import Context, Experiment
 from ._program import program
 from ._rows import read_rows
-from ._training import load_recipe, run_folder
+from ._training import claimed, load_recipe, run_folder, run_to_end
 
 
 class Line(NamedTuple):
@@ -100,18 +95,11 @@ def _take(context: Context, line: Line) -> None:
         return
     folder = run_folder(context, line.name, 0)
     config = recipe(context, line)
-    with contextlib.ExitStack() as stack:
-        try:
-            lock = folder.with_name(f"{folder.name}.lock")
-            stack.enter_context(file_lock(lock, timeout=0.0))
-        except DataError:
-            print(f"corruptions  {line.name}: another process is at it", flush=True)
+    with claimed(context, line.name, 0) as ours:
+        if not ours:
             return
         splits = make_splits(config)
-        if not (folder / "result.json").exists():
-            resume = (folder / "state.pt").exists()
-            train(dataclasses.replace(config, out=str(folder), resume=resume), splits)
-        result = json.loads((folder / "result.json").read_text("utf-8"))
+        result = run_to_end(folder, config, splits)
         model, _ = load_model(folder / "best.safetensors")
         judge = splits.val
         assert isinstance(judge, Clouds)

@@ -8,7 +8,6 @@ runs between them.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import sys
@@ -19,15 +18,13 @@ import torch
 from torch import nn
 
 from mgic_geo.datasets import MODELNET10_CLASSES
-from mgic_geo.errors import DataError
-from mgic_geo.io import file_lock
 from mgic_geo.models import create_model
-from mgic_geo.training import TrainConfig, train
+from mgic_geo.training import TrainConfig
 
 from ._experiment import Context, Experiment
 from ._modelnet import COLUMNS, METRICS, time_steps
 from ._program import program
-from ._training import load_recipe, run_folder, train_row
+from ._training import claimed, load_recipe, run_folder, run_to_end, train_row
 
 
 class Line(NamedTuple):
@@ -111,30 +108,20 @@ def _build(config: TrainConfig) -> nn.Module:
 def _train_on_all(context: Context, name: str) -> None:
     """Weights to ship: the first line on all shapes, which leaves nothing to record."""
     folder = run_folder(context, name, 0)
-    with contextlib.ExitStack() as stack:
-        try:
-            lock = folder.with_name(f"{folder.name}.lock")
-            stack.enter_context(file_lock(lock, timeout=0.0))
-        except DataError:
-            return
-        if not (folder / "result.json").exists():
-            resume = (folder / "state.pt").exists()
+    with claimed(context, name, 0) as ours:
+        if ours:
             config = recipe(context, LINES[0], None)
             if name == LONGER and not context.quick:
                 config = dataclasses.replace(config, epochs=2 * config.epochs)
-            train(dataclasses.replace(config, out=str(folder), resume=resume))
+            run_to_end(folder, config)
 
 
 def _take(context: Context, line: Line, fold: int) -> None:
     """Trains a row unless another process is at it, and records each class."""
     row = f"{line.name}, fold {fold}"
     folder = run_folder(context, row, 0)
-    with contextlib.ExitStack() as stack:
-        try:
-            lock = folder.with_name(f"{folder.name}.lock")
-            stack.enter_context(file_lock(lock, timeout=0.0))
-        except DataError:
-            print(f"pyramids  {row}: another process is at it", flush=True)
+    with claimed(context, row, 0) as ours:
+        if not ours:
             return
         train_row(context, row, recipe(context, line, fold), 0, METRICS)
         if (folder / "result.json").exists():

@@ -5,19 +5,17 @@ python -m scripts.experiments.segmentation
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import sys
 from typing import Any
 
 from mgic_geo.datasets.furniture import FURNITURE_PARTS, Furniture10Parts
 from mgic_geo.models import load_model
 from mgic_geo.profiling import profile_point_model
-from mgic_geo.training import TrainConfig, predict_logits, to_clouds, train
+from mgic_geo.training import TrainConfig, predict_logits, to_clouds
 
 from ._experiment import Context, Experiment
 from ._program import program
-from ._training import load_recipe, run_folder
+from ._training import load_recipe, run_folder, run_to_end
 
 RECIPE = "furniture10-parts"
 EPOCHS = 16  # of the recipe's 48, unless all are asked for
@@ -46,12 +44,7 @@ def _config(context: Context, model: str, seed: int) -> TrainConfig:
 def _take(context: Context, row: str, config: TrainConfig) -> None:
     """Trains, or takes up what is there, and records how the last epoch does on the test shapes."""
     folder = run_folder(context, row, config.seed)
-    done = folder / "result.json"
-    if done.exists():
-        result = json.loads(done.read_text("utf-8"))
-    else:
-        resume = (folder / "state.pt").exists()
-        result = train(dataclasses.replace(config, out=str(folder), resume=resume)).summary
+    result = run_to_end(folder, config)
     found = result["test"]
     options = {**config.model_args(), "num_classes": len(found["classes"])}
     layers = profile_point_model(config.model, config.num_points, **options)

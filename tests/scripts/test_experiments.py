@@ -20,6 +20,7 @@ from scripts.experiments import __main__ as all_of_them
 from scripts.experiments import (
     _imagenet,
     _report,
+    _training,
     _trial,
     cifar10,
     corruptions,
@@ -208,7 +209,7 @@ def test_one_schedule_for_all_of_cifar10(
     rows = quick(cifar10, tmp_path, *words)
     assert {(row["row"], row["metric"]) for row in rows} == {("ResNet-56, width 10", "accuracy")}
     shutil.rmtree(tmp_path / "results")
-    folder = cifar10.run_folder(
+    folder = _training.run_folder(
         Context(cifar10.EXPERIMENT, quick=True, runs=tmp_path / "runs"), rows[0]["row"], 0
     )
     with file_lock(folder.with_name(f"{folder.name}.lock")):
