@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch_geometric.data import Data
 
 from mgic_geo.datasets._base import CloudDataset, as_tensors
@@ -16,7 +17,7 @@ from mgic_geo.io import parse_features
 from mgic_geo.io.features import feature_width, mesh_features
 from mgic_geo.transforms.sampling import surface_places
 
-from .shapes import CLASSES, SPLITS, furniture_mesh, shape_seed
+from .shapes import CLASSES, SPLITS, furniture_parts, shape_seed
 
 PER_CLASS = {"train": 60, "test": 20}
 _VERSION = 1  # goes up when the same seed gives other shapes
@@ -63,14 +64,7 @@ class Furniture10(CloudDataset):
         features: str | Sequence[str] = (),
     ) -> None:
         features = parse_features(features)
-        if split not in SPLITS:
-            raise DataError(f"split must be one of {', '.join(SPLITS)}, got '{split}'")
-        count = PER_CLASS[split] if shapes_per_class is None else shapes_per_class
-        if count < 1 or num_points < 1 or seed < 0:
-            raise DataError(
-                "shapes_per_class and num_points must be at least 1 and seed at least 0, got "
-                f"{count}, {num_points} and {seed}"
-            )
+        count = shapes_of_class(split, shapes_per_class, num_points, seed)
         sampled = None
         if root is not None:
             settings: dict[str, Any] = {
@@ -96,16 +90,43 @@ class Furniture10(CloudDataset):
 def _sample(
     split: str, count: int, num_points: int, seed: int, features: tuple[str, ...]
 ) -> SampledClouds:
-    width = 3 + feature_width(features)
-    points = np.empty((len(CLASSES) * count, num_points, width), dtype=np.float32)
+    points, _, names = sample_furniture(split, count, num_points, seed, features, "furniture10")
+    labels = np.repeat(np.arange(len(CLASSES)), count)
+    return SampledClouds(*as_tensors(points, labels), names)
+
+
+def shapes_of_class(split: str, shapes_per_class: int | None, num_points: int, seed: int) -> int:
+    """How many shapes each class has.
+
+    Raises:
+        DataError: An unknown split, or a number below one.
+    """
+    if split not in SPLITS:
+        raise DataError(f"split must be one of {', '.join(SPLITS)}, got '{split}'")
+    count = PER_CLASS[split] if shapes_per_class is None else shapes_per_class
+    if count < 1 or num_points < 1 or seed < 0:
+        raise DataError(
+            "shapes_per_class and num_points must be at least 1 and seed at least 0, got "
+            f"{count}, {num_points} and {seed}"
+        )
+    return count
+
+
+def sample_furniture(
+    split: str, count: int, num_points: int, seed: int, features: tuple[str, ...], data: str
+) -> tuple[NDArray[np.float32], NDArray[np.int64], tuple[str, ...]]:
+    """The points of all shapes ``[M, n, 3 + F]``, the part of each ``[M, n]``, and their names."""
+    shape = len(CLASSES) * count, num_points
+    points = np.empty((*shape, 3 + feature_width(features)), dtype=np.float32)
+    part = np.empty(shape, dtype=np.int64)
     names: list[str] = []
     for index, class_name in enumerate(CLASSES):
         for number in range(1, count + 1):
             rng = np.random.default_rng(shape_seed(seed, split, index, number))
-            mesh = furniture_mesh(class_name, rng)
+            mesh, of_face = furniture_parts(class_name, rng)
             pos, face, weights = surface_places(mesh.vertices, mesh.faces, num_points, rng)
-            beside = mesh_features(mesh, features, face, weights, "furniture10")
+            beside = mesh_features(mesh, features, face, weights, data)
             points[len(names)] = np.concatenate([pos, beside], axis=1)
+            part[len(names)] = of_face[face]
             names.append(f"{class_name}_{number:04d}")
-    labels = np.repeat(np.arange(len(CLASSES)), count)
-    return SampledClouds(*as_tensors(points, labels), tuple(names))
+    return points, part, tuple(names)

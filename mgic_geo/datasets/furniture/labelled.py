@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from torch_geometric.data import Data
 
 from mgic_geo.datasets._point_labels import PointLabelDataset
-from mgic_geo.errors import DataError
 from mgic_geo.io import parse_features
-from mgic_geo.io.features import feature_width, mesh_features
-from mgic_geo.transforms.sampling import surface_places
 
-from .dataset import PER_CLASS
-from .shapes import CLASSES, PARTS, SPLITS, furniture_parts, shape_seed
+from .dataset import sample_furniture, shapes_of_class
+from .shapes import CLASSES, PARTS
 
 
 class Furniture10Parts(PointLabelDataset):
@@ -58,27 +54,10 @@ class Furniture10Parts(PointLabelDataset):
         features: str | Sequence[str] = (),
     ) -> None:
         features = parse_features(features)
-        if split not in SPLITS:
-            raise DataError(f"split must be one of {', '.join(SPLITS)}, got '{split}'")
-        count = PER_CLASS[split] if shapes_per_class is None else shapes_per_class
-        if count < 1 or num_points < 1 or seed < 0:
-            raise DataError(
-                "shapes_per_class and num_points must be at least 1 and seed at least 0, got "
-                f"{count}, {num_points} and {seed}"
-            )
-        total = len(CLASSES) * count
-        points = np.empty((total, num_points, 3 + feature_width(features)), dtype=np.float32)
-        part = np.empty((total, num_points), dtype=np.int64)
-        names: list[str] = []
-        for index, class_name in enumerate(CLASSES):
-            for number in range(1, count + 1):
-                rng = np.random.default_rng(shape_seed(seed, split, index, number))
-                mesh, of_face = furniture_parts(class_name, rng)
-                pos, face, weights = surface_places(mesh.vertices, mesh.faces, num_points, rng)
-                beside = mesh_features(mesh, features, face, weights, "furniture10-parts")
-                points[len(names)] = np.concatenate([pos, beside], axis=1)
-                part[len(names)] = of_face[face]
-                names.append(f"{class_name}_{number:04d}")
+        count = shapes_of_class(split, shapes_per_class, num_points, seed)
+        points, part, names = sample_furniture(
+            split, count, num_points, seed, features, "furniture10-parts"
+        )
         super().__init__(
             torch.from_numpy(points),
             torch.from_numpy(part),
