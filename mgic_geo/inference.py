@@ -135,8 +135,8 @@ def predict(
         True
     """
     axes: Sequence[str] = CANDIDATES if up == "auto" else [up]
-    model, info = _loaded(weights, device)
-    name = _name(shape, name)
+    model, info = loaded_for("clouds", "shapes", weights, device)
+    name = name_of(shape, name)
     found = as_shape(shape, on_nan, name, _READ)
     ready = make_ready(found, info, axes, clean, num_points, seed, name)
     judged = _judge(model, info, ready, device, compiled)
@@ -186,8 +186,8 @@ def predict_objects(
         [256, 200]
     """
     axes: Sequence[str] = CANDIDATES if up == "auto" else [up]
-    model, info = _loaded(weights, device)
-    name = _name(shape, name)
+    model, info = loaded_for("clouds", "shapes", weights, device)
+    name = name_of(shape, name)
     found = as_shape(shape, on_nan, name, _READ)
     best: tuple[Prediction, ...] = ()
     for axis in axes:
@@ -206,18 +206,23 @@ def _worth(found: Sequence[Prediction]) -> tuple[bool, float]:
     return found[0].floor > 0, mean
 
 
-def _loaded(
-    weights: str | os.PathLike[str] | tuple[nn.Module, WeightsInfo], device: str | torch.device
+def loaded_for(
+    data: str,
+    what: str,
+    weights: str | os.PathLike[str] | tuple[nn.Module, WeightsInfo],
+    device: str | torch.device,
 ) -> tuple[nn.Module, WeightsInfo]:
+    """The network, which has to be for a kind of data; ``what`` it is to judge, in words."""
     from mgic_geo.errors import CheckpointError
 
     model, info = weights if isinstance(weights, tuple) else load_model(weights, device)
-    if info.data != "clouds":
-        raise CheckpointError(f"weights of {info.model} are for {info.data}, not for shapes")
+    if info.data != data:
+        raise CheckpointError(f"weights of {info.model} are for {info.data}, not for {what}")
     return model, info
 
 
-def _name(shape: Any, name: str | None) -> str:
+def name_of(shape: Any, name: str | None) -> str:
+    """What messages call a shape."""
     if name is not None:
         return name
     return str(shape) if isinstance(shape, str | os.PathLike) else "shape"
@@ -237,7 +242,7 @@ def _judge(
     for count in dict.fromkeys(len(one.pos) for one in ready):
         group = [i for i, one in enumerate(ready) if len(one.pos) == count]
         pos = torch.stack([ready[i].pos for i in group])
-        found = _run(model, partial(predict_logits, model, pos, device), compiled)
+        found = run_network(model, partial(predict_logits, model, pos, device), compiled)
         logits |= dict(zip(group, found, strict=True))
     results = []
     for i, one in enumerate(ready):
@@ -252,7 +257,8 @@ def _about(ready: Ready) -> dict[str, Any]:
     return about
 
 
-def _run(model: nn.Module, call: Callable[[], Tensor], compiled: bool | None) -> Tensor:
+def run_network(model: nn.Module, call: Callable[[], Tensor], compiled: bool | None) -> Tensor:
+    """A call of the network, see ``compiled`` of :func:`predict`."""
     if compiled is None:
         return run_at_once(model, call)
     with contextlib.nullcontext() if compiled else without_compiler():

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from mgic_geo.inference import _run
-from mgic_geo.io import Mesh, PointCloud, as_shape
+from mgic_geo.inference import loaded_for, name_of, run_network
+from mgic_geo.io import Mesh, as_shape
 from mgic_geo.io.cloud import OnNan
-from mgic_geo.io.features import cloud_features, normals_column
-from mgic_geo.models import WeightsInfo, load_model
-from mgic_geo.scans.upright import UPRIGHT
+from mgic_geo.io.features import cloud_features
+from mgic_geo.models import WeightsInfo
+from mgic_geo.scans._ready import for_network
 
 _MOST_PARTS = 16  # of as many points as the weights were trained on; others follow their neighbours
 _NEIGHBORS = 3
@@ -101,58 +102,38 @@ def segment_points(
         ((500,), True)
     """
     from mgic_geo.datasets._sampling import sample_points
-    from mgic_geo.errors import CheckpointError, DataError
-    from mgic_geo.transforms import normalize_sphere
+    from mgic_geo.errors import DataError
+    from mgic_geo.training.evaluate import predict_logits
 
-    if up not in UPRIGHT:
-        raise DataError(f"up = {up!r}: use one of {', '.join(UPRIGHT)}")
     if num_points is not None and num_points < 1:
         raise DataError(f"num_points must be at least 1, got {num_points}")
-    if not isinstance(weights, tuple):
-        weights = load_model(weights, device)
-    model, info = weights
-    if info.data != "point_labels":
-        raise CheckpointError(f"weights of {info.model} are for {info.data}, not for points")
-    if name is None:
-        name = str(shape) if isinstance(shape, str | os.PathLike) else "shape"
+    model, info = loaded_for("point_labels", "points", weights, device)
+    name = name_of(shape, name)
     found = as_shape(shape, on_nan, name)
     size = info.num_points if num_points is None else num_points
     if isinstance(found, Mesh):
         drawn = sample_points(found, size, seed=seed, name=name, features=info.features)
-        points, beside = drawn[:, :3].astype(np.float64), drawn[:, 3:].astype(np.float64)
+        table = drawn.astype(np.float64)
     else:
-        points, beside = found.points, _features(found, info, name)
+        beside = np.asarray(cloud_features(found, info.features, name), dtype=np.float64)
+        table = np.concatenate([found.points, beside], axis=1)
+    points = table[:, :3]
     least = int(getattr(model, "min_points", 1))
     if min(len(points), size) < least:
         raise DataError(
             f"{name}: {min(len(points), size)} points; the network needs {least}, for every point "
             "to have its neighbours"
         )
-    turn = np.array(UPRIGHT[up], np.float64).T
-    pos = normalize_sphere(torch.from_numpy(points @ turn)).float()
-    if (first := normals_column(info.features)) is not None:
-        beside = beside.copy()
-        beside[:, first : first + 3] = beside[:, first : first + 3] @ turn
+    whole = for_network(table, info.features, up).float()
     parts = min(max(round(len(points) / size), 1), _MOST_PARTS)
     each = min(len(points) // parts, 3 * size // 2)  # of one part up to all its points
     order = np.random.default_rng(seed).permutation(len(points))[: parts * each]
-    clouds = torch.cat([pos, torch.from_numpy(beside).float()], dim=1)[torch.from_numpy(order)]
-    dealt = clouds.view(parts, each, -1)
-    logits = _run(model, lambda: _judge(model, dealt, device), compiled)
+    dealt = whole[torch.from_numpy(order)].view(parts, each, -1)
+    logits = run_network(model, partial(predict_logits, model, dealt, device), compiled)
     probability = logits.flatten(0, 1).softmax(dim=1).numpy()
-    label, certain = _carry(pos.numpy(), order, probability)
+    label, certain = _carry(whole[:, :3].numpy(), order, probability)
     kind = "mesh" if isinstance(found, Mesh) else "cloud"
     return Segmentation(points, label, certain, info.classes, len(order), kind)
-
-
-def _judge(model: nn.Module, clouds: Tensor, device: str | torch.device) -> Tensor:
-    from mgic_geo.training.evaluate import predict_logits
-
-    return predict_logits(model, clouds, device)
-
-
-def _features(cloud: PointCloud, info: WeightsInfo, name: str) -> NDArray[np.float64]:
-    return np.asarray(cloud_features(cloud, info.features, name), dtype=np.float64)
 
 
 def _carry(

@@ -134,7 +134,6 @@ def _sampled(
     cleaned: Cleaned, info: WeightsInfo, up: str, num_points: int | None, seed: int, name: str
 ) -> Ready:
     from mgic_geo.datasets._sampling import sample_points
-    from mgic_geo.transforms import normalize_sphere
 
     shape = cleaned.shape
     if num_points is None:
@@ -142,17 +141,26 @@ def _sampled(
         if isinstance(shape, PointCloud):
             num_points = min(num_points, len(shape))
     points = sample_points(shape, num_points, seed=seed, name=name, features=info.features)
-    pos = normalize_sphere(torch.from_numpy(turn_upright(points[:, :3], up)))
-    if info.features:
-        beside = points[:, 3:]
-        if (first := normals_column(info.features)) is not None:
-            normals = beside[:, first : first + 3]
-            beside[:, first : first + 3] = turn_upright(normals, up)
-        pos = torch.cat([pos, torch.from_numpy(beside)], dim=1)
     solid = isinstance(shape, Mesh)
     box = _box(shape.vertices if isinstance(shape, Mesh) else shape.points)
     kind = "mesh" if solid else "cloud"
+    pos = for_network(points, info.features, up)
     return Ready(pos, kind, num_points, up, box, cleaned.strays, cleaned.floor)
+
+
+def for_network(points: NDArray[Any], features: Sequence[str], up: str) -> Tensor:
+    """Points ``[n, 3 + F]`` with z up, normals turned along, centred and scaled.
+
+    Raises:
+        DataError: There is no such axis, or the points all coincide.
+    """
+    from mgic_geo.transforms import normalize_sphere
+
+    pos = normalize_sphere(torch.from_numpy(turn_upright(points[:, :3], up)))
+    beside = points[:, 3:].copy()
+    if (first := normals_column(features)) is not None:
+        beside[:, first : first + 3] = turn_upright(beside[:, first : first + 3], up)
+    return torch.cat([pos, torch.from_numpy(beside)], dim=1)
 
 
 def _box(points: NDArray[np.float64]) -> Box:
