@@ -12,9 +12,10 @@ from torch import nn
 
 from mgic_geo._first_calls import WORTH
 from mgic_geo.cli._classes import match_classes
+from mgic_geo.cli._labelled import open_labelled
 from mgic_geo.cli._output import percent, print_json, print_table
 from mgic_geo.cli._weights import Loaded
-from mgic_geo.datasets import NAMED_DATASETS, PointLabelDataset, open_dataset
+from mgic_geo.datasets import PointLabelDataset
 from mgic_geo.errors import DataError
 from mgic_geo.models import WeightsInfo
 from mgic_geo.segmentation import segment_points
@@ -103,13 +104,7 @@ def _open(info: WeightsInfo, options: Namespace) -> tuple[PointLabels, tuple[str
         raise DataError("--fold is for clouds with one class each; use --val_fraction")
     if options.corruptions:
         raise DataError("--corruptions is for clouds with one class each")
-    count = info.num_points if options.num_points is None else options.num_points
-    measured = "test" if options.val_fraction is None else "train"
-    split = options.split or (measured if options.data in NAMED_DATASETS else None)
-    settings = {} if options.source is None else {"source": options.source}
-    if info.features:
-        settings["features"] = ",".join(info.features)
-    dataset = open_dataset(options.data, options.root, split, count, **settings)
+    dataset = open_labelled(info, options)
     if not isinstance(dataset, PointLabelDataset):
         raise DataError(
             f"{options.data}: the weights {options.weights} need clouds with a class for each "

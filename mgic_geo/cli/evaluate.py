@@ -18,10 +18,11 @@ from jsonargparse import ArgumentParser, Namespace
 from mgic_geo.cli._classes import match_classes
 from mgic_geo.cli._corruptions import add_corruption_arguments, corruptions
 from mgic_geo.cli._images import evaluate
+from mgic_geo.cli._labelled import open_labelled
 from mgic_geo.cli._output import percent, print_json, print_table
 from mgic_geo.cli._report import add_report_argument, check_report, write_evaluation
 from mgic_geo.cli._weights import Loaded, add_weights_arguments, load_weights
-from mgic_geo.datasets import NAMED_DATASETS, CloudDataset, novel_split, open_dataset
+from mgic_geo.datasets import NAMED_DATASETS, CloudDataset, novel_split
 from mgic_geo.errors import DataError
 from mgic_geo.training import (
     Calibration,
@@ -89,15 +90,7 @@ def run(options: Namespace) -> int:
 def labelled_clouds(loaded: Loaded, options: Namespace) -> tuple[Clouds, list[str], int]:
     """The clouds that the options name, labelled by the classes of the weights; names and size."""
     info = loaded.info
-    count = info.num_points if options.num_points is None else options.num_points
-    named = options.data in NAMED_DATASETS
-    whole = options.val_fraction is None and options.fold is None
-    measured = "test" if whole else "train"
-    split = options.split or (measured if named else None)
-    settings = {} if options.source is None else {"source": options.source}
-    if info.features:
-        settings["features"] = ",".join(info.features)
-    dataset = open_dataset(options.data, options.root, split, count, **settings)
+    dataset = open_labelled(info, options)
     if not isinstance(dataset, CloudDataset):
         raise DataError(f"{options.data} holds images, and {options.weights} are weights of clouds")
     label = match_classes(dataset.classes, info.classes, options.data)[dataset.labels]
