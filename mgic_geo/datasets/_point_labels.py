@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Data
+from tqdm import tqdm
 
 from mgic_geo.datasets._base import CloudDataset
 from mgic_geo.datasets._cache import SampledClouds
 from mgic_geo.errors import DataError
+
+Item = TypeVar("Item")
 
 
 class PointLabelDataset(CloudDataset):
@@ -99,29 +102,68 @@ class PointLabelDataset(CloudDataset):
         return item
 
 
-def pack(points: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float32]:
-    """Points ``[n, 3 + F]`` with their labels as the last column: small whole numbers are exact."""
-    return np.concatenate([points, labels[:, None]], axis=1).astype(np.float32)
+class Labelled(NamedTuple):
+    """A cloud ``[n, 3 + F]``, the class of each point, the category and the name of the whole."""
+
+    points: NDArray[Any]
+    label: NDArray[Any]
+    category: int
+    name: str
+
+
+def read_all(
+    items: Sequence[tuple[str, Item]],
+    read: Callable[[Item], Iterable[Labelled]],
+    title: str,
+    unit: str,
+    nothing: str,
+    strict: bool,
+    progress: bool | None,
+) -> SampledClouds:
+    """The clouds of all items but of those that cannot be read, as a cache holds them.
+
+    Args:
+        items: Files or folders with their names.
+        read: The clouds of one, all of one size.
+        title: Of the bar.
+        unit: What an item is called.
+        nothing: What is said if there is no cloud.
+        strict: Raise at the first unusable one.
+        progress: Whether to show a bar; None where the error output is a terminal.
+
+    Raises:
+        DataError: There is no cloud; or, with ``strict``, an item is unusable.
+    """
+    found: list[Labelled] = []
+    bad: list[tuple[str, str]] = []
+    for name, item in tqdm(items, title, disable=None if progress is None else not progress):
+        try:
+            clouds = [one._replace(points=_packed(one)) for one in read(item)]
+        except (DataError, OSError) as error:
+            if strict:
+                raise
+            bad.append((name, str(error)))
+        else:
+            found += clouds
+    if not found:
+        first = f"; the first unusable {unit}: {bad[0][1]}" if bad else ""
+        raise DataError(f"{nothing}{first}")
+    return SampledClouds(
+        torch.from_numpy(np.stack([one.points for one in found])),
+        torch.tensor([one.category for one in found], dtype=torch.long),
+        tuple(one.name for one in found),
+        tuple(bad),
+    )
+
+
+def _packed(cloud: Labelled) -> NDArray[np.float32]:
+    """Points with their labels as the last column, where small whole numbers are exact."""
+    return np.concatenate([cloud.points, cloud.label[:, None]], axis=1).astype(np.float32)
 
 
 def unpack(sampled: SampledClouds) -> tuple[Tensor, Tensor]:
     """Points ``[M, n, 3 + F]`` and their labels ``[M, n]`` of packed clouds."""
     return sampled.points[..., :-1].contiguous(), sampled.points[..., -1].long()
-
-
-def gather(
-    clouds: Sequence[NDArray[np.float32]],
-    labels: Sequence[int],
-    names: Sequence[str],
-    bad_files: Sequence[tuple[str, str]],
-) -> SampledClouds:
-    """Packed clouds of one size, as a cache holds them."""
-    return SampledClouds(
-        torch.from_numpy(np.stack(clouds)),
-        torch.tensor(labels, dtype=torch.long),
-        tuple(names),
-        tuple(bad_files),
-    )
 
 
 def choose(count: int, num_points: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from torch_geometric.data import Data
-from tqdm import tqdm
 
 from mgic_geo.datasets._bad import report_bad
 from mgic_geo.datasets._cache import (
@@ -20,7 +20,7 @@ from mgic_geo.datasets._cache import (
     load_cache,
     save_cache,
 )
-from mgic_geo.datasets._point_labels import PointLabelDataset, choose, gather, pack, unpack
+from mgic_geo.datasets._point_labels import Labelled, PointLabelDataset, choose, read_all, unpack
 from mgic_geo.datasets._sampling import shape_seed
 from mgic_geo.datasets._text_rows import read_rows
 from mgic_geo.errors import DataError
@@ -121,8 +121,14 @@ class S3DIS(PointLabelDataset):
         rooms = _rooms(folder, areas)
 
         def build() -> SampledClouds:
-            return _read(
-                rooms, num_points, block, min_points, seed, bool(features), strict, progress
+            return read_all(
+                [(f"{room.parent.name}/{room.name}", room) for room in rooms],
+                partial(_clouds, num_points, block, min_points, seed, bool(features)),
+                "S3DIS",
+                "room",
+                f"no block of {len(rooms)} rooms has {min_points} points",
+                strict,
+                progress,
             )
 
         settings = {
@@ -185,43 +191,19 @@ def _files(room: Path) -> list[Path]:
     return sorted((room / "Annotations").glob("*.txt"))
 
 
-def _read(
-    rooms: Sequence[Path],
-    num_points: int,
-    block: float,
-    min_points: int,
-    seed: int,
-    colors: bool,
-    strict: bool,
-    progress: bool | None,
-) -> SampledClouds:
-    clouds: list[NDArray[np.float32]] = []
-    labels: list[int] = []
-    names: list[str] = []
-    bad: list[tuple[str, str]] = []
-    for room in tqdm(rooms, "S3DIS", disable=None if progress is None else not progress):
-        name = f"{room.parent.name}/{room.name}"
-        try:
-            rows, label = _room(room)
-        except (DataError, OSError) as error:
-            if strict:
-                raise
-            bad.append((name, str(error)))
-            continue
-        values = np.concatenate([rows[:, :3], rows[:, 3:] / 255.0], axis=1)
-        for number, members in enumerate(_blocks(rows[:, :2], block, min_points)):
-            of_block = f"{name}/{number:04d}"
-            rng = np.random.default_rng(shape_seed(seed, room.parent.name, of_block))
-            chosen = members[choose(len(members), num_points, rng)]
-            clouds.append(pack(values[chosen, : 6 if colors else 3], label[chosen]))
-            labels.append(S3DIS_AREAS.index(room.parent.name))
-            names.append(of_block)
-    if not clouds:
-        raise DataError(
-            f"no block of {len(rooms)} rooms has {min_points} points"
-            + (f"; the first unusable room: {bad[0][1]}" if bad else "")
-        )
-    return gather(clouds, labels, names, bad)
+def _clouds(
+    num_points: int, block: float, min_points: int, seed: int, colors: bool, room: Path
+) -> Iterator[Labelled]:
+    """The clouds of a room, one a block."""
+    area = room.parent.name
+    rows, label = _room(room)
+    values = np.concatenate([rows[:, :3], rows[:, 3:] / 255.0], axis=1)
+    for number, members in enumerate(_blocks(rows[:, :2], block, min_points)):
+        name = f"{area}/{room.name}/{number:04d}"
+        rng = np.random.default_rng(shape_seed(seed, area, name))
+        chosen = members[choose(len(members), num_points, rng)]
+        points = values[chosen, : 6 if colors else 3]
+        yield Labelled(points, label[chosen], S3DIS_AREAS.index(area), name)
 
 
 def _room(room: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch_geometric.data import Data
-from tqdm import tqdm
 
 from mgic_geo.datasets._bad import report_bad
 from mgic_geo.datasets._cache import (
@@ -22,7 +22,7 @@ from mgic_geo.datasets._cache import (
     load_cache,
     save_cache,
 )
-from mgic_geo.datasets._point_labels import PointLabelDataset, choose, gather, pack, unpack
+from mgic_geo.datasets._point_labels import Labelled, PointLabelDataset, choose, read_all, unpack
 from mgic_geo.datasets._sampling import shape_seed
 from mgic_geo.datasets._text_rows import line_of, read_rows
 from mgic_geo.errors import DataError
@@ -121,7 +121,15 @@ class ShapeNetPart(PointLabelDataset):
         shapes = _listed(folder, split)
 
         def build() -> SampledClouds:
-            return _read(shapes, num_points, seed, bool(features), strict, progress)
+            return read_all(
+                [(shape.name, shape) for shape in shapes],
+                partial(_clouds, num_points, seed, bool(features)),
+                "ShapeNet-Part",
+                "shape",
+                f"none of the {len(shapes)} shapes can be used",
+                strict,
+                progress,
+            )
 
         settings = {"points": num_points, "seed": seed, "features": features, "strict": strict}
         settings["shapes"] = [(s.name, s.file.stat().st_size if s.file.is_file() else -1)
@@ -207,35 +215,13 @@ def _listed(folder: Path, split: str) -> list[_Shape]:
     ]
 
 
-def _read(
-    shapes: Sequence[_Shape],
-    num_points: int,
-    seed: int,
-    normals: bool,
-    strict: bool,
-    progress: bool | None,
-) -> SampledClouds:
-    clouds: list[NDArray[np.float32]] = []
-    labels: list[int] = []
-    names: list[str] = []
-    bad: list[tuple[str, str]] = []
-    for shape in tqdm(shapes, "ShapeNet-Part", disable=None if progress is None else not progress):
-        try:
-            rows = _rows(shape)
-        except (DataError, OSError) as error:
-            if strict:
-                raise
-            bad.append((shape.name, str(error)))
-            continue
-        category = SHAPENET_CATEGORIES[shape.category]
-        rng = np.random.default_rng(shape_seed(seed, category, shape.name))
-        rows = rows[choose(len(rows), num_points, rng)]
-        clouds.append(pack(rows[:, : 6 if normals else 3], rows[:, 6]))
-        labels.append(shape.category)
-        names.append(shape.name)
-    if not clouds:
-        raise DataError(f"none of the {len(shapes)} shapes can be used; the first: {bad[0][1]}")
-    return gather(clouds, labels, names, bad)
+def _clouds(num_points: int, seed: int, normals: bool, shape: _Shape) -> list[Labelled]:
+    """The one cloud of a shape."""
+    rows = _rows(shape)
+    category = SHAPENET_CATEGORIES[shape.category]
+    rng = np.random.default_rng(shape_seed(seed, category, shape.name))
+    rows = rows[choose(len(rows), num_points, rng)]
+    return [Labelled(rows[:, : 6 if normals else 3], rows[:, 6], shape.category, shape.name)]
 
 
 def _rows(shape: _Shape) -> NDArray[np.float64]:
