@@ -103,11 +103,6 @@ def seconds_as_text(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
 
 
-def trusted(text: str) -> Any:
-    """HTML that is escaped already."""
-    return require("markupsafe", extra="viz").Markup(text)
-
-
 def _sha256(code: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
 

@@ -120,7 +120,7 @@ def write_report(
         "timings": {
             name: _page.seconds_as_text(seconds) for name, seconds in (timings or {}).items()
         },
-        "card": None if card is None else _page.trusted(_page.card_as_html(card)),
+        "card": None if card is None else _page.card_as_html(card),
         "failures": failures,
         **_figures(clouds, names),
     }
@@ -132,7 +132,7 @@ def write_report(
     page = _page.render(
         **values,
         shown=len(shown),
-        data=_page.trusted(_page.as_script_data(_data(shown, made.counts, names))),
+        data=_page.as_script_data(_data(shown, made.counts, names)),
         points=_page.packed(made.data),
     )
     with atomic_write(target, "w", encoding="utf-8") as file:
